@@ -1,0 +1,41 @@
+"""Everything gotd raises on purpose: one class for each thing a caller would do about it.
+
+GotdError
+├── InputError       the data is at fault: mend the named file, or pass --on-error skip
+├── SettingsError    a flag, argument or value is at fault: pass another
+├── ArtifactError    a folder on disk cannot serve: made otherwise, unfinished, or damaged
+└── MissingExtra     an optional dependency is absent: run the pip line in the message
+
+A message is one line: where, what was found, what was wanted, and the remedy.
+"""
+
+from __future__ import annotations
+
+
+class GotdError(Exception):
+    """The root: catch this to catch all of them."""
+
+
+class InputError(GotdError):
+    """The data is at fault."""
+
+
+class SettingsError(GotdError, ValueError):
+    """A flag or argument is at fault."""
+
+
+class ArtifactError(GotdError):
+    """A folder on disk cannot serve."""
+
+
+class MissingExtra(GotdError, ImportError):
+    """An optional dependency is absent.
+
+    Args:
+        what: what was asked for, as the user wrote it, such as `static`.
+        packages: the modules that are missing, as pip names them.
+        extra: the extra of gotd that brings them.
+    """
+
+    def __init__(self, what: str, packages: str, extra: str) -> None:
+        super().__init__(f"{what} needs {packages}, which is not installed. Run: pip install 'gotd[{extra}]'")
