@@ -1,0 +1,69 @@
+"""gotd: pick the documents that warm up a language model for a task, by gradients of optimal transport.
+
+import gotd
+chosen = gotd.select(candidates="pool/*.jsonl.zst", target="task.jsonl", budget="5000docs", output="runs/task")
+
+Names are imported when they are first used, so that `import gotd` is quick.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from gotd.errors import ArtifactError, GotdError, InputError, MissingExtra, SettingsError
+
+if TYPE_CHECKING:
+    from gotd.corpus import Fields
+    from gotd.pipeline import select
+    from gotd.potential import Potential
+    from gotd.stages.choose import Selection, choose
+    from gotd.stages.domains import Domain, domains
+    from gotd.stages.fit import FitSettings, fit
+    from gotd.stages.score import score
+    from gotd.stages.scores import Scores
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Domain": "gotd.stages.domains",
+    "Fields": "gotd.corpus",
+    "FitSettings": "gotd.stages.fit",
+    "Potential": "gotd.potential",
+    "Scores": "gotd.stages.scores",
+    "Selection": "gotd.stages.choose",
+    "choose": "gotd.stages.choose",
+    "domains": "gotd.stages.domains",
+    "fit": "gotd.stages.fit",
+    "score": "gotd.stages.score",
+    "select": "gotd.pipeline",
+}
+
+__all__ = [
+    "ArtifactError",
+    "Domain",
+    "Fields",
+    "FitSettings",
+    "GotdError",
+    "InputError",
+    "MissingExtra",
+    "Potential",
+    "Scores",
+    "Selection",
+    "SettingsError",
+    "choose",
+    "domains",
+    "fit",
+    "score",
+    "select",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'gotd' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

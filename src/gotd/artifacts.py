@@ -1,0 +1,158 @@
+"""A folder on disk that says what made it, and whether it is finished.
+
+    started.json    what was asked: written first. The same again resumes; anything else is refused
+    ...             the files of the stage
+    manifest.json   what came of it, with versions and digests: written last. No manifest, not finished
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from gotd.errors import ArtifactError
+
+MANIFEST = "manifest.json"
+STARTED = "started.json"
+_READ_BY_PEOPLE = orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """An output folder of one stage.
+
+    Attributes:
+        folder: where it is.
+        asked: kind, settings and inputs, as in started.json.
+    """
+
+    folder: Path
+    asked: dict[str, Any]
+
+    @property
+    def key(self) -> str:
+        """16 hex digits that change with any setting or input."""
+        return digest(self.asked)
+
+    @property
+    def finished(self) -> dict[str, Any] | None:
+        """The manifest, once there is one."""
+        path = self.folder / MANIFEST
+        return read_json(path) if path.exists() else None
+
+    def finish(self, found: Mapping[str, Any]) -> dict[str, Any]:
+        """Write the manifest, last of all."""
+        manifest = {**self.asked, **found, "versions": versions()}
+        write_json(self.folder / MANIFEST, manifest)
+        (self.folder / STARTED).unlink(missing_ok=True)
+        return manifest
+
+
+def open_artifact(
+    folder: Path | str, kind: str, settings: Mapping[str, Any], inputs: Mapping[str, Any], *, overwrite: bool = False
+) -> Artifact:
+    """Start, resume, or find finished, the folder of a stage.
+
+    Raises:
+        ArtifactError: the folder was made with other settings or inputs, or is not gotd's.
+    """
+    path = Path(folder)
+    asked = orjson.loads(orjson.dumps({"kind": kind, "settings": dict(settings), "inputs": dict(inputs)}))
+    artifact = Artifact(path, asked)
+    earlier = _earlier(path)
+    if overwrite and earlier is not None:
+        shutil.rmtree(path)
+        earlier = None
+    if earlier is None:
+        if path.exists() and any(path.iterdir()):
+            raise ArtifactError(f"{path} holds files that gotd did not make; choose an empty or new folder")
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            write_json(path / STARTED, asked)
+        except OSError as error:
+            raise ArtifactError(f"cannot write to {path}: {error.strerror}; choose another folder") from error
+    elif {name: earlier.get(name) for name in asked} != asked:
+        change = _difference(earlier, asked)
+        raise ArtifactError(f"{path} was made otherwise: {change}. Pass --overwrite, or another --output")
+    return artifact
+
+
+def load_manifest(folder: Path | str, kind: str) -> dict[str, Any]:
+    """The manifest of a finished artifact of this kind.
+
+    Raises:
+        ArtifactError: there is none, or it is of another kind.
+    """
+    path = Path(folder) / MANIFEST
+    if not path.exists():
+        state = "is unfinished; run its command again" if (Path(folder) / STARTED).exists() else "has none"
+        raise ArtifactError(f"{folder}: wanted the {MANIFEST} of `gotd {kind}`; the folder {state}")
+    manifest = read_json(path)
+    if manifest.get("kind") != kind:
+        raise ArtifactError(f"{folder} was made by `gotd {manifest.get('kind')}`; wanted one made by `gotd {kind}`")
+    return manifest
+
+
+def _earlier(folder: Path) -> dict[str, Any] | None:
+    for name in (MANIFEST, STARTED):
+        if (folder / name).exists():
+            return read_json(folder / name)
+    return None
+
+
+def _difference(earlier: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
+    if earlier.get("kind") != asked["kind"]:
+        return f"by `gotd {earlier.get('kind')}`, not `gotd {asked['kind']}`"
+    for part in ("settings", "inputs"):
+        then, now = earlier.get(part, {}), asked[part]
+        for name in [*now, *then]:
+            if then.get(name) != now.get(name):
+                if part == "inputs":
+                    return f"the files of {name} differ"
+                return f"{name} was {then.get(name)!r} and is now {now.get(name)!r}"
+    return "its record differs"
+
+
+def digest(value: Any) -> str:
+    """16 hex digits of anything JSON can hold, whatever the order of its keys."""
+    return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    try:
+        found = orjson.loads(path.read_bytes())
+    except (orjson.JSONDecodeError, OSError) as error:
+        raise ArtifactError(f"{path} cannot be read ({error}); make the folder again") from error
+    if not isinstance(found, dict):
+        raise ArtifactError(f"{path} holds no JSON object; make the folder again")
+    return found
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Whole or not at all: a temporary file, flushed to disk, then renamed."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    with temporary.open("wb") as file:
+        file.write(orjson.dumps(value, option=_READ_BY_PEOPLE) + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def versions(packages: Iterable[str] = ("gotd", "torch", "numpy", "scikit-learn", "pyarrow")) -> dict[str, str]:
+    """Versions of Python and of what the figures depend on."""
+    found = {"python": platform.python_version()}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "absent"
+    return found

@@ -1,0 +1,40 @@
+"""Documents in and out: find files, plan shards, read, sample and fetch documents, write records.
+
+    find(inputs) -> [File] -> plan(files) -> [Shard] -> read(shard) -> Document | Reject
+                           -> sample(files)          -> Sampled
+                           -> fetch(file, addresses) -> Document
+    open_writer(folder) <- records            RejectWriter(path) <- rejects
+
+Knows no encoder and no transport; every row comes out exactly once, as a document or a reject.
+"""
+
+from gotd.corpus.documents import Document, Reject
+from gotd.corpus.fetching import Address, fetch
+from gotd.corpus.fields import Fields
+from gotd.corpus.files import File, find
+from gotd.corpus.readers import OnError, read
+from gotd.corpus.rejects import RejectWriter
+from gotd.corpus.sampling import Sampled, sample
+from gotd.corpus.shards import SHARD_BYTES, Shard, plan
+from gotd.corpus.writers import OutputFormat, Writer, open_writer
+
+__all__ = [
+    "SHARD_BYTES",
+    "Address",
+    "Document",
+    "Fields",
+    "File",
+    "OnError",
+    "OutputFormat",
+    "Reject",
+    "RejectWriter",
+    "Sampled",
+    "Shard",
+    "Writer",
+    "fetch",
+    "find",
+    "open_writer",
+    "plan",
+    "read",
+    "sample",
+]

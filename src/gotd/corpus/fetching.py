@@ -1,0 +1,121 @@
+"""Documents by their address, for the few that are chosen after all were scored.
+
+plain JSONL, text    seek to each line
+Parquet              read the row groups that hold a wanted row
+compressed, CSV      stream the file, parse only the wanted rows, stop after the last
+pieces               read and cut the file again, stop after the last
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gotd.corpus.batches import Batch, Item
+from gotd.corpus.documents import Document, Unusable
+from gotd.corpus.fields import Fields
+from gotd.corpus.files import File
+from gotd.corpus.json_lines import line_parser
+from gotd.corpus.parquet import group_starts
+from gotd.corpus.readers import batches, read
+from gotd.corpus.shards import Shard, splits_by_bytes
+from gotd.corpus.streams import open_raw
+from gotd.errors import InputError
+
+Address = tuple[int, int]  # position, piece
+
+
+def fetch(file: File, wanted: Sequence[Address], fields: Fields) -> Iterator[Document]:
+    """The documents at these addresses, by ascending address, each once.
+
+    Raises:
+        InputError: there is no document at an address any more.
+    """
+    addresses = sorted(set(wanted))
+    if not addresses:
+        return iter(())
+    if fields.chunk_chars is not None:
+        return _pieces(file, addresses, fields)
+    whole = next((address for address in addresses if address[1] != 0), None)
+    if whole is not None:
+        raise _changed(file, whole)
+    positions = np.array([position for position, _ in addresses], dtype=np.int64)
+    if splits_by_bytes(file, fields):
+        return _by_seeking(file, positions, fields)
+    shards = _row_groups(file, positions) if file.format == "parquet" else [Shard(file, 0, 0, -1)]
+    return _by_streaming(file, positions, fields, shards)
+
+
+def _by_seeking(file: File, positions: NDArray[np.int64], fields: Fields) -> Iterator[Document]:
+    parse = line_parser(file, fields)
+    with open_raw(file.path) as raw:
+        for position in positions.tolist():
+            raw.seek(max(position - 1, 0))
+            if position and raw.read(1) != b"\n":
+                raise _changed(file, (position, 0))
+            line = raw.readline()
+            try:
+                if not line:
+                    raise _changed(file, (position, 0))
+                yield parse(line.removesuffix(b"\n"), position)
+            except Unusable as fault:
+                raise _changed(file, (position, 0), fault.detail) from None
+
+
+def _by_streaming(
+    file: File, positions: NDArray[np.int64], fields: Fields, shards: Sequence[Shard]
+) -> Iterator[Document]:
+    missing = positions
+    for shard in shards:
+        for batch in batches(shard, fields):
+            if isinstance(batch, Batch):
+                found = np.flatnonzero(np.isin(batch.positions, missing))
+                for item in batch.items(found.tolist()):
+                    yield _document(file, item)
+                missing = np.setdiff1d(missing, batch.positions[found], assume_unique=True)
+            if not missing.size:
+                return
+    if missing.size:
+        raise _changed(file, (int(missing[0]), 0))
+
+
+def _row_groups(file: File, positions: NDArray[np.int64]) -> list[Shard]:
+    """A shard for each row group with a wanted row."""
+    starts = np.array(group_starts(file), dtype=np.int64)
+    outside = positions[(positions < 0) | (positions >= starts[-1])]
+    if outside.size:
+        raise _changed(file, (int(outside[0]), 0))
+    groups = np.unique(np.searchsorted(starts, positions, side="right") - 1).tolist()
+    return [Shard(file, index, group, group + 1) for index, group in enumerate(groups)]
+
+
+def _pieces(file: File, addresses: Sequence[Address], fields: Fields) -> Iterator[Document]:
+    missing: dict[int, set[int]] = defaultdict(set)
+    for position, piece in addresses:
+        missing[position].add(piece)
+    left = len(addresses)
+    for item in read(Shard(file, 0, 0, -1), fields):
+        if isinstance(item, Document) and item.piece in missing.get(item.position, ()):
+            missing[item.position].discard(item.piece)
+            left -= 1
+            yield item
+        if not left:
+            return
+    raise _changed(file, next((at, min(pieces)) for at, pieces in missing.items() if pieces))
+
+
+def _document(file: File, item: Item) -> Document:
+    if isinstance(item, Document):
+        return item
+    raise InputError(f"{item.message} The file changed since it was scored: score it again.")
+
+
+def _changed(file: File, address: Address, detail: str = "found no document there") -> InputError:
+    unit = "row" if file.format in ("parquet", "csv", "tsv") else "byte"
+    return InputError(
+        f"{file.path}: {unit} {address[0]}, piece {address[1]}: {detail}, wanted the document "
+        "that was scored. The file or the field settings changed since: score it again."
+    )

@@ -1,0 +1,171 @@
+"""Which files a user means: paths, folders, globs and URLs become a sorted list of `File`.
+
+A file's digest identifies its content in manifests and keys the sample, so that neither depends
+on where the file lies or on the order of the arguments.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from glob import has_magic
+from typing import Any, Literal
+
+import fsspec
+
+from gotd.corpus.streams import BLOCK, BrokenStream, Compression, chunks, open_raw
+from gotd.errors import InputError, MissingExtra, SettingsError
+
+Format = Literal["jsonl", "parquet", "txt", "csv", "tsv"]
+
+_FORMATS: dict[str, Format] = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".txt": "txt",
+    ".csv": "csv",
+    ".tsv": "tsv",
+}
+_COMPRESSIONS: dict[str, Compression] = {".gz": "gz", ".zst": "zst", ".zstd": "zst"}
+READ_SUFFIXES = ".jsonl, .ndjson, .json, .txt, .csv, .tsv (each also with .gz or .zst), .parquet"
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One input file.
+
+    Attributes:
+        path: absolute path, or URL.
+        source: the name without folders and data suffixes; the default domain of its documents.
+        bytes: size as stored, None where a remote system does not tell.
+        digest: `sha256:` of a local file's bytes, `ukey:` and fsspec's fingerprint of a remote
+            one, empty if not asked for.
+    """
+
+    path: str
+    format: Format
+    compression: Compression | None
+    source: str
+    bytes: int | None
+    digest: str
+
+
+def find(inputs: Sequence[str], digest: bool = True) -> list[File]:
+    """The files that `inputs` name, sorted by path, none twice.
+
+    In folders and globs, files with other suffixes are passed over; named one by one they are
+    an error.
+    """
+    paths: dict[str, Any] = {}
+    for given in inputs:
+        system, path = _system(given)
+        for found in _expand(system, path, given):
+            paths[_full_path(system, found)] = system
+    return [_file(path, paths[path], digest) for path in sorted(paths)]
+
+
+def split_name(path: str) -> tuple[str, Format, Compression | None] | None:
+    """A path's source, format and compression, read off its suffixes; None for a foreign one."""
+    stem, suffix = os.path.splitext(path.rstrip("/").rpartition("/")[2])
+    compression = _COMPRESSIONS.get(suffix.lower())
+    if compression is not None:
+        stem, suffix = os.path.splitext(stem)
+    form = _FORMATS.get(suffix.lower())
+    if form is None or (form == "parquet" and compression is not None):
+        return None
+    return stem, form, compression
+
+
+def _named(path: str) -> tuple[str, Format, Compression | None]:
+    """The same for a file that was named itself: passing over it would surprise."""
+    named = split_name(path)
+    if named is None:
+        raise InputError(f"{path}: unknown suffix; wanted one of {READ_SUFFIXES}. Rename or convert it.")
+    return named
+
+
+def _system(given: str) -> tuple[Any, str]:
+    """The fsspec file system of an input, and the path in it."""
+    if "://" not in given:
+        return fsspec.filesystem("file"), os.path.abspath(os.path.expanduser(given))
+    protocol = given.partition("://")[0]
+    try:
+        system, path = fsspec.core.url_to_fs(given)
+    except ImportError as error:
+        if protocol == "hf":
+            raise MissingExtra(given, "huggingface-hub", "hub") from error
+        raise SettingsError(
+            f"{given}: {error}. Install that package with pip, or pass a local path."
+        ) from error
+    except ValueError as error:
+        raise SettingsError(f"{given}: {error}. Pass a path, or a URL that fsspec knows.") from error
+    return system, path
+
+
+def _expand(system: Any, path: str, given: str) -> list[str]:
+    """One input as the files under it."""
+    if system.isfile(path):
+        _named(path)
+        return [path]
+    if system.isdir(path):
+        found, root = system.find(path), path
+    elif has_magic(path):
+        root = path[: min(path.find(sign) for sign in "*?[" if sign in path)].rpartition("/")[0]
+        found = [inner for hit in system.glob(path) for inner in system.find(hit)]
+    else:
+        raise InputError(f"{given}: no such file or folder. Check the path; a glob wants quotes around it.")
+    readable = [inner for inner in found if split_name(inner) is not None and not _hidden(inner, root)]
+    if not readable:
+        raise InputError(
+            f"{given}: holds no file to read ({len(found)} of other kinds); wanted {READ_SUFFIXES}. "
+            "Pass the files that hold the texts."
+        )
+    return readable
+
+
+def _hidden(path: str, root: str) -> bool:
+    """Caches and half-written files below what the user named are not part of a corpus."""
+    return any(part.startswith(".") for part in path.removeprefix(root).split("/"))
+
+
+def _full_path(system: Any, path: str) -> str:
+    if "file" in system.protocol:
+        return os.path.abspath(path)
+    return str(system.unstrip_protocol(path))
+
+
+def _file(path: str, system: Any, digest: bool) -> File:
+    source, form, compression = _named(path)
+    size = system.info(path).get("size")
+    if form == "jsonl":
+        _refuse_array(path, compression)
+    return File(path, form, compression, source, size, _digest(path, system) if digest else "")
+
+
+def _refuse_array(path: str, compression: Compression | None) -> None:
+    """A .json file may hold one object a line or one array of all; only the first can be streamed."""
+    if ".json." not in f"{os.path.basename(path).lower()}.":
+        return
+    try:
+        head = next(chunks(path, compression, stop=0), b"")
+    except BrokenStream:
+        return  # the reader rejects it with a place
+    if head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"["):
+        raise InputError(
+            f"{path}:1: found one JSON array, wanted one object a line. "
+            f"Convert it: jq -c '.[]' {os.path.basename(path)} > {os.path.basename(path)}l"
+        )
+
+
+def _digest(path: str, system: Any) -> str:
+    if "://" in path:
+        return f"ukey:{system.ukey(path)}"
+    state = hashlib.sha256()
+    with open_raw(path) as raw:
+        while block := raw.read(BLOCK):
+            state.update(block)
+    return f"sha256:{state.hexdigest()}"

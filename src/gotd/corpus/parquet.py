@@ -1,0 +1,132 @@
+"""Parquet by row groups: a row is a document, its record the row as a JSON object.
+
+A column that is absent, or a damaged file, is a fault of the whole file and stops the run; a null
+or a wrong cell costs its row.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gotd.corpus.batches import Batch, Item
+from gotd.corpus.documents import Unusable, reject
+from gotd.corpus.fields import Fields, document_maker
+from gotd.corpus.files import File
+from gotd.corpus.streams import open_raw
+from gotd.errors import InputError
+
+BATCH_ROWS = 1024
+
+
+def group_bytes(file: File) -> list[int]:
+    """Uncompressed size in bytes of each row group."""
+    with _opened(file) as parquet:
+        meta = parquet.metadata
+        return [meta.row_group(group).total_byte_size for group in range(meta.num_row_groups)]
+
+
+def group_starts(file: File) -> list[int]:
+    """The first row of each row group, and at the end the number of all rows."""
+    with _opened(file) as parquet:
+        return _starts(parquet)
+
+
+def parquet_batches(file: File, fields: Fields, start: int, stop: int) -> Iterator[Batch | Item]:
+    """The rows of row groups [start, stop); stop -1 is all."""
+    with _opened(file) as parquet:
+        check_columns(file, fields, parquet.schema_arrow.names)
+        starts = _starts(parquet)
+        groups = range(start, len(starts) - 1 if stop < 0 else stop)
+        row = starts[start]
+        for table in parquet.iter_batches(batch_size=BATCH_ROWS, row_groups=list(groups)):
+            yield _batch(file, fields, table, row)
+            row += table.num_rows
+
+
+def check_columns(file: File, fields: Fields, columns: list[str]) -> None:
+    """Refuse a table that lacks a field altogether: each of its rows would be rejected."""
+    missing = fields.missing_columns(columns)
+    if missing:
+        names = ", ".join(f'"{name}"' for name in missing)
+        found = ", ".join(f'"{name}"' for name in columns[:20]) or "none"
+        raise InputError(
+            f"{file.path}: no column {names}; found {found}. "
+            "Pass --text-field, --id-field or --source-field with a name that is there."
+        )
+
+
+@contextmanager
+def _opened(file: File) -> Iterator[Any]:
+    with open_raw(file.path) as raw:
+        try:
+            with pq.ParquetFile(raw) as parquet:
+                yield parquet
+        except (pa.ArrowException, OSError) as error:
+            what = " ".join(str(error).split())
+            raise InputError(
+                f"{file.path}: damaged Parquet ({what}), wanted a whole file. Fetch or write it again."
+            ) from error
+
+
+def _starts(parquet: Any) -> list[int]:
+    meta = parquet.metadata
+    counts = [meta.row_group(group).num_rows for group in range(meta.num_row_groups)]
+    return [0, *np.cumsum(counts, dtype=np.int64).tolist()]
+
+
+def _batch(file: File, fields: Fields, table: Any, first: int) -> Batch:
+    make = document_maker(fields, file.source)
+
+    def items(which: Iterable[int]) -> Iterator[Item]:
+        numbers = list(which)
+        for i, row in zip(numbers, _rows(table, numbers)):
+            try:
+                if isinstance(row, Unusable):
+                    raise row
+                yield make(row, _as_json(row), first + i)
+            except Unusable as fault:
+                yield reject(file.path, first + i + 1, fault, str(row))
+
+    return Batch(np.arange(first, first + table.num_rows), items)
+
+
+def _rows(table: Any, numbers: list[int]) -> Iterator[dict[str, Any] | Unusable]:
+    """The rows as dicts; Arrow checks UTF-8 only here, and fails on all rows for one bad cell."""
+    chosen = table if len(numbers) == table.num_rows else table.take(pa.array(numbers, pa.int64()))
+    try:
+        yield from chosen.to_pylist()
+        return
+    except UnicodeDecodeError:
+        pass
+    for i in range(chosen.num_rows):
+        try:
+            yield chosen.slice(i, 1).to_pylist()[0]
+        except UnicodeDecodeError as error:
+            yield Unusable(
+                "bad-utf8",
+                f"found a cell that is not UTF-8 ({error.reason}), wanted text. Write the row again.",
+            )
+
+
+def _as_json(row: dict[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(row, default=_plain, option=orjson.OPT_NON_STR_KEYS)
+    except (TypeError, ValueError) as error:
+        raise Unusable(
+            "record-not-json", f"found a row that JSON cannot hold ({error}). Drop or convert that column."
+        ) from None
+
+
+def _plain(value: object) -> object:
+    """Arrow's other types as JSON: bytes in base64, the rest as they print."""
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    return str(value)

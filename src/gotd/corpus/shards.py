@@ -1,0 +1,71 @@
+"""The unit of work: a stretch of one file that can be read alone.
+
+Plain JSONL and text split by bytes (a line belongs to the shard in which its first byte lies),
+Parquet by row groups. What can only be read from its start, compressed streams, CSV with its
+quoted newlines, and texts that are joined across rows, stays whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from gotd.corpus.fields import Fields
+from gotd.corpus.files import File
+from gotd.corpus.parquet import group_bytes
+from gotd.errors import SettingsError
+
+SHARD_BYTES = 32 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A stretch [start, stop) of a file: bytes, or row groups of Parquet; (0, -1) is the whole.
+
+    Attributes:
+        index: running number over all files of the plan.
+    """
+
+    file: File
+    index: int
+    start: int
+    stop: int
+
+
+def plan(files: Sequence[File], fields: Fields, shard_bytes: int = SHARD_BYTES) -> list[Shard]:
+    """Cut files into shards of about `shard_bytes` bytes, in order; an empty file has one too."""
+    if not shard_bytes >= 1:
+        raise SettingsError(f"shard_bytes is {shard_bytes}; wanted 1 or more bytes.")
+    stretches = [(file, *stretch) for file in files for stretch in _stretches(file, fields, shard_bytes)]
+    return [Shard(file, index, start, stop) for index, (file, start, stop) in enumerate(stretches)]
+
+
+def _stretches(file: File, fields: Fields, shard_bytes: int) -> Iterator[tuple[int, int]]:
+    if fields.chunk_chars is not None:
+        yield 0, -1
+    elif file.format == "parquet":
+        yield from _row_groups(group_bytes(file), shard_bytes)
+    elif splits_by_bytes(file, fields) and file.bytes:
+        for start in range(0, file.bytes, shard_bytes):
+            yield start, min(start + shard_bytes, file.bytes)
+    else:
+        yield 0, -1
+
+
+def splits_by_bytes(file: File, fields: Fields) -> bool:
+    """Whether any line of the file can be found without reading those before it."""
+    by_line = file.format == "jsonl" or (file.format == "txt" and fields.text_per == "line")
+    return by_line and file.compression is None
+
+
+def _row_groups(sizes: Sequence[int], shard_bytes: int) -> Iterator[tuple[int, int]]:
+    if not sizes:
+        yield 0, -1
+        return
+    start = total = 0
+    for group, size in enumerate(sizes):
+        if group > start and total + size > shard_bytes:
+            yield start, group
+            start, total = group, 0
+        total += size
+    yield start, len(sizes)

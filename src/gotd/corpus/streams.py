@@ -1,0 +1,129 @@
+"""Bytes of a file, local or remote, plain or compressed, as far as they can be had.
+
+The decompressors are driven by hand: `gzip` and `zstandard` file objects drop what they already
+decoded when a stream breaks, and zstandard's takes a truncated frame for a whole one. Here every
+byte before the break comes out first, then `BrokenStream` is raised.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator
+from typing import BinaryIO, Literal, Protocol, cast
+
+import fsspec
+import zstandard
+
+from gotd.errors import InputError
+
+Compression = Literal["gz", "zst"]
+BLOCK = 4 << 20  # bytes a read of a plain file
+FEED = 128 << 10  # compressed bytes a call, so that what comes out stays within a few blocks
+LONGEST_WINDOW = 1 << 31  # bytes: `zstd --long=31` is legal
+
+
+class BrokenStream(Exception):
+    """A compressed stream that ends early or is damaged.
+
+    Attributes:
+        reason: `truncated-stream` or `corrupt-stream`.
+        fragment: the bytes of the line that the break cut off.
+    """
+
+    def __init__(self, reason: str, detail: str, fragment: bytes = b"") -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+        self.fragment = fragment
+
+
+class _Decompressor(Protocol):
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, /) -> bytes: ...
+
+
+def open_raw(path: str) -> BinaryIO:
+    """Open a local path or an fsspec URL for reading, undecoded."""
+    try:
+        if "://" in path:
+            return cast(BinaryIO, fsspec.open(path, "rb").open())
+        return open(path, "rb")
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be opened ({error.strerror or error}). Check path and rights."
+        ) from error
+
+
+def chunks(path: str, compression: Compression | None, start: int = 0, stop: int = -1) -> Iterator[bytes]:
+    """The decompressed bytes from `start` on.
+
+    Args:
+        start: offset in bytes; only plain files can start past 0.
+        stop: where the caller's interest mostly ends; read on in small steps from there.
+    """
+    with open_raw(path) as raw:
+        if compression is not None:
+            yield from _inflate(raw, _MACHINES[compression])
+            return
+        raw.seek(start)
+        step = BLOCK
+        while chunk := raw.read(step):
+            yield chunk
+            start += len(chunk)
+            if stop >= 0:
+                step = min(BLOCK, max(stop - start, 1 << 16))
+
+
+_MACHINES: dict[Compression, Callable[[], _Decompressor]] = {
+    "gz": lambda: cast(_Decompressor, zlib.decompressobj(wbits=31)),
+    "zst": lambda: cast(
+        _Decompressor, zstandard.ZstdDecompressor(max_window_size=LONGEST_WINDOW).decompressobj()
+    ),
+}
+
+
+def _inflate(raw: BinaryIO, new: Callable[[], _Decompressor]) -> Iterator[bytes]:
+    """Decompress one member after another, each with a fresh machine."""
+    machine: _Decompressor | None = None
+    begun = 0  # offset in the raw file where the member being read starts
+    read = 0
+    while chunk := raw.read(FEED):
+        read += len(chunk)
+        while chunk:
+            if machine is None:
+                if not chunk.strip(b"\0"):
+                    break  # tapes and gzip pad with zeros; both tools ignore them
+                machine, begun = new(), read - len(chunk)
+            try:
+                out = machine.decompress(chunk)
+            except (zlib.error, zstandard.ZstdError) as error:
+                yield from _salvage(raw, new(), begun, read - len(chunk), read)
+                raise BrokenStream("corrupt-stream", f"the compressed stream is damaged ({error})") from None
+            if out:
+                yield out
+            chunk = machine.unused_data if machine.eof else b""
+            if machine.eof:
+                machine = None
+    if machine is not None:
+        raise BrokenStream("truncated-stream", "the compressed stream ends early")
+
+
+def _salvage(raw: BinaryIO, machine: _Decompressor, begun: int, known: int, end: int) -> Iterator[bytes]:
+    """What the failed call decoded before it failed, had by going through the member again.
+
+    A call that fails returns nothing of the chunk it was given. Up to `known` the output has been
+    handed out; from there a byte at a time gives the rest, up to the damage.
+    """
+    raw.seek(begun)
+    while begun < known:
+        chunk = raw.read(min(FEED, known - begun))
+        machine.decompress(chunk)
+        begun += len(chunk)
+    try:
+        for byte in raw.read(end - known):
+            yield machine.decompress(bytes((byte,)))
+    except (zlib.error, zstandard.ZstdError):
+        return

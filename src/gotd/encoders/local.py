@@ -1,0 +1,74 @@
+"""Local model folders and model ids of the hub: the questions asked before any library is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, TypeVar
+
+from gotd.errors import GotdError, InputError, MissingExtra, SettingsError
+
+Model = TypeVar("Model")
+
+
+def require(spec: str, modules: tuple[str, ...], extra: str) -> None:
+    """MissingExtra, with the pip line, unless every one of the modules is installed."""
+    missing = [module for module in modules if find_spec(module) is None]
+    if missing:
+        raise MissingExtra(spec, ", ".join(module.replace("_", "-") for module in missing), extra)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """`config.json` of a model folder."""
+    path = folder / "config.json"
+    if not path.is_file():
+        found = ", ".join(sorted(child.name for child in folder.iterdir())[:5]) or "nothing"
+        raise SettingsError(
+            f"{folder}: no config.json or modules.json; found {found}. "
+            "Pass a folder written by save_pretrained."
+        )
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path}: not JSON ({error}). Save the model again.") from error
+    if not isinstance(config, dict):
+        raise InputError(f"{path}: found a {type(config).__name__}, wanted an object. Save the model again.")
+    return config
+
+
+def load(name: str, loader: Callable[[], Model]) -> Model:
+    """Run `loader`; whatever it meets becomes a SettingsError that names the model and the way out."""
+    try:
+        return loader()
+    except GotdError:
+        raise
+    # The libraries fail with OSError, ValueError, KeyError, their own HTTP errors and more: all mean the same
+    # here.
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        if Path(name).is_dir():
+            message = (
+                f"{name}: no model could be loaded from this folder: {reason}. "
+                "It wants config, weights and tokenizer."
+            )
+        else:
+            message = (
+                f'the model id "{name}" could not be loaded: {reason}. '
+                "Check the name and the network, or pass a local folder that holds the model."
+            )
+        raise SettingsError(message) from error
+
+
+def file_digest(*paths: Path) -> str:
+    """16 hex digits of sha256 over the contents of the files, in the order given."""
+    whole = hashlib.sha256()
+    for path in paths:
+        one = hashlib.sha256()
+        with path.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                one.update(block)
+        whole.update(one.digest())
+    return whole.hexdigest()[:16]

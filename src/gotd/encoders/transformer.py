@@ -1,0 +1,137 @@
+"""`hf:NAME`: the masked mean of the last hidden states of any Hugging Face encoder or decoder.
+
+    x(text) = sum_t m_t h_t / sum_t m_t        m_t = 1 for a token of the text, 0 for padding
+
+Differs from the paper's published code, and from plain `feature-extraction` pipelines, in this point: padding
+is never averaged in, so a text has one vector (up to rounding) whatever stands beside it in the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gotd.encoders.local import load, require
+from gotd.encoders.protocol import encodable
+from gotd.encoders.weights import precision, resolve_device, weights_digest
+from gotd.errors import SettingsError
+
+if TYPE_CHECKING:
+    import torch
+
+MAX_TOKENS = 256
+# A batch holds at most this many tokens, padding among them; a window of texts is tokenised and sorted at a
+# time.
+BATCH_TOKENS = 16_384
+WINDOW_TEXTS = 4_096
+TOKENIZER_FILES = ("tokenizer*", "vocab*", "*.model", "*.tiktoken", "tekken.json")
+
+
+@dataclass(frozen=True)
+class Transformer:
+    """A loaded model with masked mean pooling.
+
+    Attributes:
+        model: gives `last_hidden_state` (n, t, d); in evaluation mode, on its device.
+        tokenizer: its Hugging Face tokenizer.
+        max_tokens: a text is cut to so many tokens, special ones among them.
+    """
+
+    spec: str
+    model: Any
+    tokenizer: Any
+    max_tokens: int
+    dim: int
+    fingerprint: str
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """(n, d) vectors; all zero for a text without a token, as "" is to a decoder."""
+        vectors = np.zeros((len(texts), self.dim), np.float32)
+        for start in range(0, len(texts), WINDOW_TEXTS):
+            window = [encodable(text) for text in texts[start : start + WINDOW_TEXTS]]
+            tokens = self.tokenizer(window, truncation=True, max_length=self.max_tokens)["input_ids"]
+            for rows in _by_length([len(text) for text in tokens]):
+                vectors[start + rows] = self._encode_batch([tokens[row] for row in rows])
+        return vectors
+
+    def _encode_batch(self, tokens: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        import torch
+
+        device = self.model.device
+        # The model's own pad token where it has one: RoBERTa counts its positions by it.
+        ids = torch.full((len(tokens), max(map(len, tokens))), self.tokenizer.pad_token_id or 0)
+        mask = torch.zeros_like(ids)
+        for row, text in enumerate(tokens):
+            ids[row, : len(text)] = torch.tensor(text)
+            mask[row, : len(text)] = 1
+        with torch.inference_mode():
+            hidden = self.model(input_ids=ids.to(device), attention_mask=mask.to(device)).last_hidden_state
+            return masked_mean(hidden, mask.to(device)).cpu().numpy()
+
+    def config(self) -> dict[str, Any]:
+        return {
+            "kind": "transformer",
+            "spec": self.spec,
+            "dim": self.dim,
+            "max_tokens": self.max_tokens,
+            "fingerprint": self.fingerprint,
+        }
+
+    def tensors(self) -> dict[str, NDArray[Any]]:
+        return {}
+
+
+def masked_mean(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """(n, d) float32 mean of (n, t, d) over the tokens whose mask (n, t) is 1."""
+    # Not a product with the mask: a padded position may hold inf or NaN, and 0 * NaN is NaN.
+    kept = hidden.float().masked_fill(mask.unsqueeze(-1) == 0, 0.0)
+    return kept.sum(1) / mask.sum(1, keepdim=True).clamp(min=1)
+
+
+def _by_length(lengths: Sequence[int]) -> Iterator[NDArray[np.int64]]:
+    """Rows in runs of like length, longest first, within BATCH_TOKENS; rows without a token are left out."""
+    order = np.argsort(-np.asarray(lengths), kind="stable")
+    order = order[np.asarray(lengths)[order] > 0]
+    while len(order):
+        size = max(1, BATCH_TOKENS // lengths[order[0]])
+        yield order[:size]
+        order = order[size:]
+
+
+def load_transformer(name: str, spec: str, device: str = "auto") -> Transformer:
+    """Load model and tokenizer by hub id or from a folder."""
+    require(spec, ("transformers",), "transformers")
+    where = resolve_device(device)
+    tokenizer, model = load(name, lambda: _load(name))
+    config = model.config
+    if getattr(config, "is_encoder_decoder", False):
+        model = model.get_encoder()
+    longest = getattr(config, "max_position_embeddings", None) or MAX_TOKENS
+    max_tokens = min(MAX_TOKENS, tokenizer.model_max_length, longest)
+    settings = {"kind": "transformer", "pooling": "masked mean", "max_tokens": max_tokens}
+    fingerprint = weights_digest(settings, model.state_dict(), tokenizer)
+    model = model.to(device=where, dtype=precision(where)).eval()
+    return Transformer(spec, model, tokenizer, max_tokens, int(config.hidden_size), fingerprint)
+
+
+def _load(name: str) -> tuple[Any, Any]:
+    from transformers import AutoModel, AutoTokenizer
+
+    folder = Path(name)
+    if folder.is_dir() and not any(any(folder.glob(pattern)) for pattern in TOKENIZER_FILES):
+        # The library would make up an empty tokenizer, to which every word is unknown.
+        raise SettingsError(f"{name}: found no tokenizer. Save it into this folder with save_pretrained.")
+    tokenizer = AutoTokenizer.from_pretrained(name)
+    model, info = AutoModel.from_pretrained(name, output_loading_info=True)
+    missing = sorted(key for key in info["missing_keys"] if "pooler" not in key)
+    if missing:
+        raise SettingsError(
+            f"{name}: the checkpoint lacks {len(missing)} weights, {missing[0]} first; they would be random. "
+            "Pass a complete model."
+        )
+    return tokenizer, model

@@ -1,0 +1,71 @@
+"""What the encoders on torch share: where they run, in what precision, and the digest of what they hold."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from gotd.encoders.protocol import digest
+from gotd.errors import SettingsError
+
+if TYPE_CHECKING:
+    import torch
+
+
+def resolve_device(device: str) -> torch.device:
+    """`auto` is the first CUDA device, else Apple's MPS, else the CPU."""
+    import torch
+
+    if device == "auto":
+        has_mps = torch.backends.mps.is_available()
+        device = "cuda" if torch.cuda.is_available() else "mps" if has_mps else "cpu"
+    try:
+        found = torch.device(device)
+    except RuntimeError as error:
+        raise SettingsError(f'no device "{device}". Pass auto, cpu, cuda, cuda:1 or mps.') from error
+    if found.type == "cuda" and not torch.cuda.is_available():
+        raise SettingsError(
+            f"device {device}: this torch finds no CUDA. Pass --device cpu, or install a CUDA build."
+        )
+    return found
+
+
+def precision(device: torch.device) -> torch.dtype:
+    """float32 on the CPU, bfloat16 on a GPU that has it, float16 on others."""
+    import torch
+
+    if device.type == "cpu":
+        return torch.float32
+    if device.type == "cuda" and torch.cuda.is_bf16_supported():
+        return torch.bfloat16
+    return torch.float16
+
+
+def weights_digest(settings: Mapping[str, Any], weights: Mapping[str, torch.Tensor], tokenizer: Any) -> str:
+    """Digest of a model as loaded, the same on every device and for a copy in another folder.
+
+    A pooler is left out: no vector here comes from one, and a checkpoint without one gets a random one.
+    """
+    names = [name for name in sorted(weights) if "pooler" not in name]
+    told = {**settings, "weights": names, "tokenizer": _tokenizer_text(tokenizer)}
+    return digest(told, _arrays(weights, names))
+
+
+def _arrays(weights: Mapping[str, torch.Tensor], names: list[str]) -> Iterator[NDArray[Any]]:
+    for name in names:
+        tensor = weights[name].detach().cpu()
+        # float32 holds every half-precision number, so it does not matter in which of them a library loads a
+        # file.
+        yield (tensor.float() if tensor.is_floating_point() else tensor).numpy()
+
+
+def _tokenizer_text(tokenizer: Any) -> Any:
+    backend = getattr(tokenizer, "backend_tokenizer", tokenizer)
+    if not hasattr(backend, "to_str"):
+        return tokenizer.get_vocab()
+    # Padding and truncation are set anew at every call, so they are no part of what a tokenizer is.
+    parts = json.loads(backend.to_str())
+    return {name: part for name, part in parts.items() if name not in ("padding", "truncation")}

@@ -1,0 +1,207 @@
+"""The main job, from top to bottom: a pool, a target and a budget become a selection.
+
+    fit     reference + target      -> output/.work/selector   the potential
+    score   the potential + pool    -> output/.work/scores     every candidate's score
+    choose  the scores + a budget   -> output                  the selection
+
+Each stage leaves an artifact, so a run that was stopped goes on from the last one finished; the same three can be
+run one by one with `gotd fit`, `gotd score` and `gotd choose`, with the same result.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from gotd.artifacts import MANIFEST, open_artifact, read_json
+from gotd.corpus import Fields, OnError, OutputFormat, Reject, RejectWriter, find
+from gotd.engine import Progress, silent
+from gotd.stages.choose import MIX, Selection, choose
+from gotd.stages.domains import domains
+from gotd.stages.fit import FitSettings, TextMass, fit
+from gotd.stages.score import score
+from gotd.stages.scores import REJECTS
+
+
+def select(
+    candidates: Sequence[str] | str,
+    target: Sequence[str] | str,
+    budget: str | int,
+    output: Path | str | None = None,
+    *,
+    reference: Sequence[str] | str | None = None,
+    encoder: str = "lsa",
+    reg: float | None = None,
+    debias: bool | None = None,
+    centre: bool | None = None,
+    cost: str = "cosine",
+    paper: bool = False,
+    fit_sample: int = 20_000,
+    target_sample: int = 5_000,
+    text_mass: TextMass = "docs",
+    keep: int | None = None,
+    mix: float = MIX,
+    polish: int = 2,
+    seed: int = 0,
+    fields: Fields | None = None,
+    target_fields: Fields | None = None,
+    on_error: OnError = "skip",
+    format: OutputFormat = "jsonl",
+    workers: int | None = None,
+    device: str = "auto",
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> Selection:
+    """Choose the candidates that move what a model has seen closest to the target.
+
+    Args:
+        candidates: files, folders, globs or URLs of the pool.
+        target: the same of examples of the task.
+        budget: `5000docs`, `5%` of the pool's documents, or `2000000tokens`.
+        output: folder for the result; left out, a new temporary one.
+        reference: what the model was trained on; left out, a sample of the candidates.
+        encoder: see `gotd.encoders.KNOWN_SPECS`.
+        reg, debias, centre, cost, fit_sample, target_sample, text_mass, seed: see `FitSettings`.
+        paper: the published settings where reg, debias and centre are left out.
+        keep: score only so many sources, those nearest to the target (see `domains`).
+        mix: share of the selection in what the model has seen, for the figures before and after.
+        polish: see `score`.
+        fields: where text, id and source are in a candidate or reference record.
+        target_fields: the same for the target; left out, as for the candidates.
+        on_error: `skip` names bad rows in `rejects.jsonl`; `fail` stops at the first.
+        format: of the selected records: `jsonl`, `jsonl.zst` or `parquet`.
+        workers: processes for scoring; None for one a core, 1 to stay in this process.
+        device: where a transformer encoder runs.
+        overwrite: replace what another command left in `output`.
+        progress: called as work is done.
+    """
+    started = time.perf_counter()
+    settings = fit_settings(
+        paper=paper,
+        reg=reg,
+        debias=debias,
+        centre=centre,
+        encoder=encoder,
+        cost=cost,
+        fit_sample=fit_sample,
+        target_sample=target_sample,
+        text_mass=text_mass,
+        seed=seed,
+    )
+    where = fields or Fields()
+    folder = Path(output) if output is not None else Path(tempfile.mkdtemp(prefix="gotd-"))
+    asked = {
+        **asdict(settings),
+        "fields": asdict(where),
+        "target_fields": asdict(target_fields) if target_fields else None,
+        "budget": str(budget),
+        "mix": mix,
+        "keep": keep,
+        "polish": polish,
+        "on_error": on_error,
+        "format": format,
+    }
+    given = {"candidates": candidates, "target": target, **({"reference": reference} if reference else {})}
+    inputs = {name: [f"{file.path} {file.digest}" for file in find(_many(value))] for name, value in given.items()}
+    artifact = open_artifact(folder, "select", asked, inputs, overwrite=overwrite)
+    if artifact.finished is not None:
+        return Selection.load(folder)
+    work = folder / ".work"
+    sources = None
+    if keep is not None:
+        near = domains(
+            candidates,
+            target,
+            keep=keep,
+            settings=settings,
+            fields=where,
+            target_fields=target_fields,
+            on_error=on_error,
+            device=device,
+            progress=progress,
+        )
+        sources = [domain.source for domain in near if domain.kept]
+    fit(
+        target,
+        reference if reference is not None else candidates,
+        work / "selector",
+        settings=settings,
+        fields=where,
+        target_fields=target_fields,
+        on_error=on_error,
+        device=device,
+        progress=progress,
+    )
+    score(
+        work / "selector",
+        candidates,
+        work / "scores",
+        fields=where,
+        on_error=on_error,
+        sources=sources,
+        workers=workers,
+        polish=polish,
+        progress=progress,
+    )
+    chosen = choose(
+        work / "scores", budget, work / "chosen", mix=mix, format=format, seed=seed, progress=progress
+    )
+    fitted = read_json(work / "selector" / MANIFEST)
+    _add_rejects(folder, work, fitted, separate=reference is not None)
+    for path in sorted((work / "chosen").iterdir()):
+        if path.name not in (MANIFEST, REJECTS):
+            path.replace(folder / path.name)
+    found = {name: value for name, value in chosen.manifest.items() if name not in artifact.asked}
+    seconds = {
+        "fit": sum(fitted["seconds"].values()),
+        **{f"fit: {part}": took for part, took in fitted["seconds"].items()},
+        **chosen.manifest["seconds"],
+        "total": time.perf_counter() - started,
+    }
+    artifact.finish(
+        {
+            **found,
+            "fit": {name: fitted[name] for name in ("counts", "encoder", "bytes")},
+            "kept_sources": sources,
+            "seconds": seconds,
+            "documents_per_second": {
+                "score": found["documents_per_second"],
+                "total": found["counts"]["read"] / seconds["total"],
+            },
+        }
+    )
+    shutil.rmtree(work)
+    return Selection.load(folder)
+
+
+def fit_settings(
+    *, paper: bool, reg: float | None, debias: bool | None, centre: bool | None, **others: Any
+) -> FitSettings:
+    """Settings of a fit: those given, over the published ones or the defaults."""
+    base = FitSettings(**others)
+    if paper:
+        base = base.as_published()
+    given = {"reg": reg, "debias": debias, "centre": centre}
+    return replace(base, **{name: value for name, value in given.items() if value is not None})
+
+
+def _many(value: Sequence[str] | str) -> list[str]:
+    return [value] if isinstance(value, str) else list(value)
+
+
+def _add_rejects(folder: Path, work: Path, fitted: dict[str, Any], *, separate: bool) -> None:
+    """The rejects of the pool, then those of the target and of a reference that is not the pool."""
+    target = {line.partition(" ")[0] for line in fitted["inputs"]["target"]}
+    with RejectWriter(folder / REJECTS) as out:
+        for path in (work / "chosen" / REJECTS, work / "selector" / REJECTS):
+            for line in path.read_bytes().splitlines():
+                reject = Reject(**orjson.loads(line))
+                if path.parent.name == "chosen" or separate or reject.file in target:
+                    out.write(reject)

@@ -1,0 +1,1 @@
+"""Ways to choose, given points in a space."""

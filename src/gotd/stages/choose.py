@@ -1,0 +1,264 @@
+"""Choose the best of the scored documents, and say what that should do.
+
+    scores.parquet -> the K lowest, in memory O(K) -> their records, each with one more key -> selected.*
+    selected, reference, target -> OT predicted and solved again, beside a random choice of the same size
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from gotd.artifacts import load_manifest, open_artifact
+from gotd.corpus import Document, Fields, OutputFormat, fetch, open_writer
+from gotd.engine import Progress, silent
+from gotd.errors import InputError, SettingsError
+from gotd.potential import FILE_NAME, Potential
+from gotd.selection.budget import Budget
+from gotd.selection.ranking import Picked, Ranking, rank
+from gotd.stages.score import vectors_of
+from gotd.stages.scores import NAME, REJECTS, Scores
+from gotd.transport import Measure
+
+MIX = 0.1
+_SOLVE_AGAIN_ON = 5_000
+_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What was chosen: `gotd select` or `gotd choose`.
+
+    Attributes:
+        folder: where the files are.
+        manifest: settings, inputs, counts, transport before and after, times.
+    """
+
+    folder: Path
+    manifest: dict[str, Any]
+
+    @classmethod
+    def load(cls, folder: Path | str) -> Selection:
+        """The selection that a finished folder holds."""
+        kind = "select" if _kind(folder) == "select" else "choose"
+        return cls(Path(folder), load_manifest(folder, kind))
+
+    def __len__(self) -> int:
+        return int(self.manifest["counts"]["selected"])
+
+    @property
+    def path(self) -> Path:
+        """The file of selected records."""
+        return self.folder / str(self.manifest["selected"])
+
+    @property
+    def scores(self) -> Path:
+        """`scores.parquet`: every candidate."""
+        return self.folder / NAME
+
+    @property
+    def potential(self) -> Potential:
+        """The fitted selector, to score any other pool."""
+        return Potential.load(self.folder)
+
+    def to_arrow(self) -> pa.Table:
+        """The selected documents, best first: rank, id, source, text, score, calibrated score."""
+        return pa.ipc.open_file(self.folder / "selected.arrow").read_all()
+
+    def to_pandas(self) -> Any:
+        """The same as a pandas DataFrame."""
+        return self.to_arrow().to_pandas()
+
+
+def _kind(folder: Path | str) -> str:
+    from gotd.artifacts import MANIFEST, read_json
+
+    path = Path(folder) / MANIFEST
+    return str(read_json(path).get("kind")) if path.exists() else "choose"
+
+
+def choose(
+    scores: Path | str,
+    budget: str | int,
+    output: Path | str,
+    *,
+    mix: float = MIX,
+    format: OutputFormat = "jsonl",
+    seed: int = 0,
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> Selection:
+    """Choose within a budget from a scored pool.
+
+    Args:
+        scores: a folder made by `score`.
+        budget: `5000docs`, `5%` of the documents, or `2000000tokens`.
+        output: folder for `selected.*`, `scores.parquet`, the potential and the manifest.
+        mix: the share lambda of the selection in what the model has seen, for the figures before and after.
+        format: `jsonl`, `jsonl.zst` or `parquet`.
+        seed: of the random choice that the selection is compared with.
+        overwrite: replace what another command left in `output`.
+        progress: called as work is done.
+
+    Raises:
+        SettingsError: a budget above the pool.
+    """
+    started = time.perf_counter()
+    scored = Scores.load(scores)
+    wanted = Budget.parse(budget)
+    if not 0 < mix <= 1:
+        raise SettingsError(f"mix is {mix}; wanted a share above 0 and at most 1")
+    settings = {"budget": str(wanted), "mix": mix, "format": format, "seed": seed}
+    inputs = {"scores": [str(scored.manifest["inputs"]), str(scored.manifest["settings"])]}
+    artifact = open_artifact(output, "choose", settings, inputs, overwrite=overwrite)
+    if artifact.finished is not None:
+        return Selection.load(artifact.folder)
+    progress("choosing", 0, 3)
+    ranking = rank(scored.batches, wanted, scored.manifest["counts"]["scored"], seed=seed, worst=_SHOWN)
+    fields = Fields(**scored.manifest["settings"]["fields"])
+    documents = _fetched(scored, ranking.best, fields)
+    progress("writing", 1, 3)
+    calibrated = _calibrated(ranking.best.score, ranking.mean, ranking.pool)
+    path = _write(artifact.folder, format, documents, ranking.best, calibrated)
+    _write_arrow(artifact.folder, documents, ranking.best, calibrated)
+    progress("solving again", 2, 3)
+    potential = Potential.load(scored.folder)
+    random = _fetched(scored, ranking.random, fields)
+    worst = _fetched(scored, ranking.worst, fields)
+    for name in (NAME, REJECTS, FILE_NAME):
+        shutil.copyfile(scored.folder / name, artifact.folder / name)
+    artifact.finish(
+        {
+            "selected": path.name,
+            "counts": _counts(scored, len(documents), int(ranking.best.tokens.sum())),
+            "rejects": scored.manifest["rejects"],
+            "sources": _by_source(scored.manifest["sources"], documents),
+            "transport": _transport(potential, documents, random, ranking, mix),
+            "quality": {**asdict(potential.quality), "marginal_error_pool": scored.manifest["marginal_error"]},
+            "best": _lines(documents[:_SHOWN], ranking.best),
+            "worst": _lines(worst, ranking.worst),
+            "files": scored.manifest["files"],
+            "seconds": {"choose": time.perf_counter() - started, "score": scored.manifest["seconds"]},
+            "documents_per_second": scored.manifest["documents_per_second"],
+        }
+    )
+    progress("chosen", 3, 3)
+    return Selection.load(artifact.folder)
+
+
+def _fetched(scored: Scores, picked: Picked, fields: Fields) -> list[Document]:
+    """The documents of the picked rows, in their order."""
+    rows: dict[int, dict[tuple[int, int], int]] = defaultdict(dict)
+    for row, (file, position, piece) in enumerate(zip(picked.file, picked.position, picked.piece)):
+        rows[int(file)][int(position), int(piece)] = row
+    found: list[Document | None] = [None] * len(picked)
+    files = scored.files
+    for number, addresses in rows.items():
+        for document in fetch(files[number], list(addresses), fields):
+            row = addresses[document.position, document.piece]
+            if document.id != picked.id[row]:
+                raise InputError(
+                    f"{files[number].path} changed since it was scored: found {document.id}, "
+                    f"wanted {picked.id[row]}. Score it again"
+                )
+            found[row] = document
+    return [document for document in found if document is not None]
+
+
+def _calibrated(score: NDArray[np.float32], mean: float, pool: int) -> NDArray[np.float64]:
+    """f_i - mean_{k != i} f_k over the pool (Just et al. 2023, LAVA): centred, and the ranking unchanged."""
+    values = score.astype(np.float64)
+    return (values - mean) * (pool / (pool - 1)) if pool > 1 else values * 0
+
+
+def _write(
+    folder: Path, format: OutputFormat, documents: Sequence[Document], picked: Picked, calibrated: NDArray[np.float64]
+) -> Path:
+    with open_writer(folder, format) as writer:
+        for row, document in enumerate(documents):
+            mark = {
+                "id": document.id,
+                "source": document.source,
+                "score": float(picked.score[row]),
+                "calibrated": float(calibrated[row]),
+                "rank": row + 1,
+            }
+            writer.write(document.record, mark)
+    return writer.path
+
+
+def _write_arrow(
+    folder: Path, documents: Sequence[Document], picked: Picked, calibrated: NDArray[np.float64]
+) -> None:
+    table = pa.table(
+        {
+            "rank": np.arange(1, len(documents) + 1, dtype=np.int32),
+            "id": [d.id for d in documents],
+            "source": [d.source for d in documents],
+            "text": [d.text for d in documents],
+            "score": picked.score,
+            "calibrated": calibrated,
+        }
+    )
+    with pa.OSFile(str(folder / "selected.arrow"), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+
+
+def _counts(scored: Scores, selected: int, tokens: int) -> dict[str, int]:
+    counts = scored.manifest["counts"]
+    return {
+        "read": counts["read"],
+        "selected": selected,
+        "not_selected": counts["scored"] - selected + counts["outside"],
+        "rejected": counts["rejected"],
+        "tokens_estimated": tokens,
+    }
+
+
+def _by_source(pool: dict[str, int], documents: Sequence[Document]) -> dict[str, dict[str, int]]:
+    chosen = Counter(document.source for document in documents)
+    return {source: {"pool": count, "selected": chosen[source]} for source, count in sorted(pool.items())}
+
+
+def _transport(
+    potential: Potential, selected: Sequence[Document], random: Sequence[Document], ranking: Ranking, mix: float
+) -> dict[str, Any]:
+    """The objective at the reference, predicted after the selection, solved after it, and after a random choice."""
+    mean = float(np.mean(ranking.best.score, dtype=np.float64))
+    before = potential.quality.value
+    return {
+        "measure": "sinkhorn divergence" if potential.objective.debias else "entropic OT",
+        "unit": "cost",
+        "mix": mix,
+        "before": before,
+        "predicted": before + mix * (mean - potential.level),
+        "after": _solved(potential, selected, mix),
+        "random": _solved(potential, random, mix),
+        "solved_on": {"selected": min(len(selected), _SOLVE_AGAIN_ON), "random": len(random)},
+    }
+
+
+def _solved(potential: Potential, documents: Sequence[Document], mix: float) -> float:
+    """The objective at (1 - mix) reference + mix documents; of many documents an even sample stands for all."""
+    step = -(-len(documents) // _SOLVE_AGAIN_ON)
+    some = documents[::step]
+    given = some[0].vector is not None
+    points = potential.points(vectors_of(some) if given else [document.text for document in some])
+    mixed = potential.reference.mixed_with(Measure.of(points), mix)
+    return potential.objective.value(mixed, potential.attract.g)
+
+
+def _lines(documents: Sequence[Document], picked: Picked) -> list[dict[str, Any]]:
+    return [
+        {"id": d.id, "source": d.source, "score": float(score), "text": " ".join(d.text.split())[:200]}
+        for d, score in zip(documents, picked.score)
+    ]

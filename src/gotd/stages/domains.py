@@ -1,0 +1,123 @@
+"""Which sources are near the target at all: the domain test of Kang et al. 2024.
+
+OT between a sample of each source and the target, nearest first. All sources share one encoder, one space, centred
+on a sample of all of them, and one reg, so that their distances compare.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from gotd.corpus import Document, Fields, OnError, find, sample
+from gotd.encoders import Encoder, fit_encoder
+from gotd.encoders.precomputed import Precomputed
+from gotd.engine import Progress, silent
+from gotd.errors import InputError, SettingsError
+from gotd.selection.gradient import Objective
+from gotd.stages.fit import FitSettings
+from gotd.stages.score import vectors_of
+from gotd.transport import CENTROIDS, Cost, Measure, Problem, Space, solve
+
+PER_SOURCE = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """One source.
+
+    Attributes:
+        source: its name.
+        distance: Sinkhorn divergence (or entropic OT, undebiased) to the target, in units of the cost.
+        documents: documents it was measured on.
+        kept: whether it is among the nearest that were asked for.
+    """
+
+    source: str
+    distance: float
+    documents: int
+    kept: bool
+
+
+def domains(
+    candidates: Sequence[str] | str,
+    target: Sequence[str] | str,
+    *,
+    keep: int | None = None,
+    per_source: int = PER_SOURCE,
+    settings: FitSettings | None = None,
+    fields: Fields | None = None,
+    target_fields: Fields | None = None,
+    on_error: OnError = "skip",
+    device: str = "auto",
+    progress: Progress = silent,
+) -> list[Domain]:
+    """The distance of each source of the candidates to the target, nearest first.
+
+    Args:
+        keep: how many of the nearest to mark as kept; None for all.
+        per_source: documents to measure a source on, at most.
+    """
+    chosen, where = settings or FitSettings(), fields or Fields()
+    if keep is not None and not keep >= 1:
+        raise SettingsError(f"keep is {keep}; wanted 1 or more sources")
+    by_source = _by_source(candidates, where, per_source, chosen.seed, on_error, progress)
+    where_target = target_fields or replace(where, id=None, source=None, min_chars=0)
+    files = find([target] if isinstance(target, str) else list(target))
+    wanted = sample(files, where_target, chosen.target_sample, chosen.seed, on_error).documents
+    if not wanted:
+        raise InputError(f"the target holds no document: {files[0].path}")
+    everything = [document for found in by_source.values() for document in found[: 20_000 // len(by_source) + 1]]
+    encoder = _encoder(chosen, everything, wanted, device)
+    space = Space.fit(_vectors(encoder, everything), centre=chosen.centre)
+    goal = Measure.of(space(_vectors(encoder, wanted)))
+    cost = Cost(chosen.cost)
+    reg = Problem.scaled(Measure.of(space(_vectors(encoder, everything))), goal, chosen.reg, cost).reg
+    blank = Objective(goal, reg, cost, chosen.debias, CENTROIDS, chosen.seed, 0.0)
+    objective = replace(blank, own=blank.self_transport(goal)[1]) if chosen.debias else blank
+    init = solve(Problem(Measure.of(space(_vectors(encoder, everything))), goal, reg, cost)).g
+    measured = []
+    for number, (source, found) in enumerate(sorted(by_source.items())):
+        progress(f"measuring {source}", number, len(by_source))
+        value = objective.value(Measure.of(space(_vectors(encoder, found))), init)
+        measured.append((value, source, len(found)))
+    progress("measured", len(by_source), len(by_source))
+    limit = len(measured) if keep is None else keep
+    return [
+        Domain(source, value, count, place < limit)
+        for place, (value, source, count) in enumerate(sorted(measured))
+    ]
+
+
+def _by_source(
+    candidates: Sequence[str] | str, fields: Fields, size: int, seed: int, on_error: OnError, progress: Progress
+) -> dict[str, list[Document]]:
+    files = find([candidates] if isinstance(candidates, str) else list(candidates))
+    drawn: dict[str, list[Document]] = defaultdict(list)
+    for number, file in enumerate(files):
+        progress(f"reading {file.source}", number, len(files))
+        for document in sample([file], fields, None if fields.source else size, seed, on_error).documents:
+            drawn[document.source].append(document)
+    if not drawn:
+        raise InputError("the candidates hold no document")
+    rng = np.random.default_rng(seed)
+    for source, found in drawn.items():
+        if len(found) > size:
+            drawn[source] = [found[i] for i in np.sort(rng.choice(len(found), size, replace=False))]
+    return drawn
+
+
+def _encoder(settings: FitSettings, everything: list[Document], wanted: list[Document], device: str) -> Encoder:
+    if everything[0].vector is not None:
+        return Precomputed(len(everything[0].vector))
+    texts = [document.text for document in everything + wanted]
+    return fit_encoder(settings.encoder, texts, device=device, seed=settings.seed)
+
+
+def _vectors(encoder: Encoder, documents: list[Document]) -> "np.ndarray[tuple[int, int], np.dtype[np.float32]]":
+    if documents[0].vector is not None:
+        return vectors_of(documents)
+    return encoder.encode([document.text for document in documents])

@@ -1,0 +1,240 @@
+"""Score a pool: one pass over its shards, in constant memory.
+
+    shard -> documents -> vectors -> phi -> parts/00012.parquet, .rejects.jsonl, .mass.npy
+    parts -> scores.parquet, rejects.jsonl, the certificate
+
+The mass that each target receives comes with the pass. Where the pool is the reference itself and that mass is off
+by more than ASK_AT, the potential is corrected by one Sinkhorn step and the pool is scored again.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from hashlib import blake2b
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from gotd.artifacts import Artifact, open_artifact
+from gotd.corpus import Document, Fields, File, OnError, Reject, RejectWriter, Shard, find, plan, read
+from gotd.engine import Done, Progress, run, silent
+from gotd.errors import InputError
+from gotd.potential import FILE_NAME, Potential
+from gotd.selection.budget import estimated_tokens
+from gotd.selection.gradient import marginal_error, polished
+from gotd.stages.scores import SCHEMA, Scores, merge
+
+ASK_AT = 0.02
+_BATCH = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ShardScorer:
+    """The work of one shard.
+
+    Attributes:
+        potential: path of the fitted potential.
+        fields: where text, id and source are in a record.
+        on_error: `skip` or `fail`.
+        sources: the sources to score, or None for all; documents of others are only counted.
+        mass: whether a document weighs one (`docs`) or its tokens (`tokens`) in the certificate.
+    """
+
+    potential: Path
+    fields: Fields
+    on_error: OnError
+    sources: frozenset[str] | None
+    mass: str
+
+    def __call__(self, shard: Shard, stem: Path) -> dict[str, Any]:
+        potential = _loaded(self.potential)
+        col = torch.zeros(len(potential.attract.g), dtype=torch.float64)
+        counts = {"read": 0, "scored": 0, "outside": 0, "rejected": 0}
+        with (
+            RejectWriter(stem.with_name(f"{stem.name}.rejects.jsonl")) as rejects,
+            pq.ParquetWriter(stem.with_name(f"{stem.name}.parquet"), SCHEMA, compression="zstd") as parts,
+        ):
+            for items in _batches(read(shard, self.fields, self.on_error)):
+                counts["read"] += len(items)
+                for item in items:
+                    if isinstance(item, Reject):
+                        rejects.write(item)
+                documents = [item for item in items if isinstance(item, Document)]
+                counts["rejected"] += len(items) - len(documents)
+                kept = [d for d in documents if self.sources is None or d.source in self.sources]
+                counts["outside"] += len(documents) - len(kept)
+                counts["scored"] += len(kept)
+                if kept:
+                    table, mass = _scored(kept, potential, self.mass)
+                    parts.write_table(table)
+                    col += mass
+        np.save(stem.with_name(f"{stem.name}.mass.npy"), col.numpy())
+        return counts
+
+
+def _batches(items: Iterator[Document | Reject]) -> Iterator[list[Document | Reject]]:
+    while batch := list(islice(items, _BATCH)):
+        yield batch
+
+
+@lru_cache(maxsize=1)
+def _loaded(path: Path) -> Potential:
+    """A worker reads the potential, and so loads its encoder, once."""
+    return Potential.load(path)
+
+
+def _scored(documents: Sequence[Document], potential: Potential, mass: str) -> tuple[pa.Table, torch.Tensor]:
+    points = potential.points(vectors_of(documents) if documents[0].vector is not None else [d.text for d in documents])
+    tokens = np.array([estimated_tokens(d.text) for d in documents], dtype=np.int32)
+    weights = torch.from_numpy(tokens.astype(np.float32)) if mass == "tokens" else torch.ones(len(documents))
+    found = potential.attract.plan_pass(points, weights)
+    phi = found.f if potential.repel is None else found.f - potential.repel(points)
+    columns = {
+        "id": [d.id for d in documents],
+        "source": [d.source for d in documents],
+        "score": phi.numpy(),
+        "tokens": tokens,
+        "file": np.zeros(len(documents), dtype=np.int32),
+        "position": np.array([d.position for d in documents], dtype=np.int64),
+        "piece": np.array([d.piece for d in documents], dtype=np.int32),
+        "key": np.array([_key(d.id) for d in documents], dtype=np.uint64),
+    }
+    return pa.table(columns, schema=SCHEMA), found.col
+
+
+def vectors_of(documents: Sequence[Document]) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """The vectors (n, d) that records carry.
+
+    Raises:
+        InputError: one carries none, or they differ in length.
+    """
+    dims = {0 if d.vector is None else len(d.vector) for d in documents}
+    if len(dims) > 1 or 0 in dims:
+        raise InputError(
+            f"vectors of {sorted(dims)} numbers near document {documents[0].id}; wanted one length for all records"
+        )
+    return np.stack([d.vector for d in documents if d.vector is not None])
+
+
+def _key(id: str) -> int:
+    return int.from_bytes(blake2b(id.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
+
+
+def score(
+    potential: Path | str,
+    pool: Sequence[str] | str,
+    output: Path | str,
+    *,
+    fields: Fields | None = None,
+    on_error: OnError = "skip",
+    sources: Sequence[str] | None = None,
+    workers: int | None = None,
+    polish: int = 2,
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> Scores:
+    """Score every document of a pool with a fitted potential.
+
+    Args:
+        potential: a folder made by `fit` or `select`, or its file.
+        pool: files, folders, globs or URLs.
+        output: folder for `scores.parquet`, `rejects.jsonl` and the manifest.
+        fields: where text, id and source are in a record; left out, as in the fit.
+        on_error: `skip` names bad rows in `rejects.jsonl`; `fail` stops at the first.
+        sources: score these only.
+        workers: processes; None for one a core.
+        polish: further passes at most, made where the pool is the reference and the certificate asks for them.
+        overwrite: replace what another command left in `output`.
+        progress: called as work is done.
+    """
+    started = time.perf_counter()
+    fitted = Potential.load(potential)
+    chosen = fields or Fields(**fitted.settings.get("fields", {}))
+    files = find([pool] if isinstance(pool, str) else list(pool))
+    settings = {
+        "potential": fitted.settings.get("key"),
+        "fields": asdict(chosen),
+        "on_error": on_error,
+        "sources": sorted(sources) if sources else None,
+        "polish": polish,
+    }
+    artifact = open_artifact(output, "score", settings, {"pool": _listed(files)}, overwrite=overwrite)
+    if artifact.finished is not None:
+        return Scores.load(artifact.folder)
+    scorer = ShardScorer(
+        artifact.folder / FILE_NAME,
+        chosen,
+        on_error,
+        frozenset(sources) if sources else None,
+        fitted.settings.get("text_mass", "docs"),
+    )
+    is_reference = fitted.settings.get("reference_digests") == sorted(file.digest for file in files)
+    done, error, steps = _passes(
+        fitted, scorer, plan(files, chosen), artifact, polish if is_reference else 0, workers, progress
+    )
+    merged = merge(done, files, artifact.folder, on_error)
+    if not merged.counts["scored"]:
+        raise InputError(_nothing(artifact.folder, merged.counts))
+    seconds = time.perf_counter() - started
+    artifact.finish(
+        {
+            "files": [asdict(file) for file in files],
+            "counts": merged.counts,
+            "rejects": merged.rejects,
+            "sources": merged.sources,
+            "marginal_error": error,
+            "polish_steps": steps,
+            "seconds": seconds,
+            "documents_per_second": merged.counts["read"] / seconds,
+        }
+    )
+    shutil.rmtree(artifact.folder / "parts")
+    return Scores.load(artifact.folder)
+
+
+def _passes(
+    fitted: Potential,
+    scorer: ShardScorer,
+    shards: Sequence[Shard],
+    artifact: Artifact,
+    polish: int,
+    workers: int | None,
+    progress: Progress,
+) -> tuple[list[Done], float, int]:
+    """Score, and step and score again while the certificate asks for it."""
+    for step in range(polish + 1):
+        fitted.save(artifact.folder)
+        key = f"{artifact.key}:{step}"
+        done = run(shards, scorer, artifact.folder / "parts", key, workers=workers, progress=progress)
+        _loaded.cache_clear()
+        masses = [torch.from_numpy(np.load(part.stem.with_name(f"{part.stem.name}.mass.npy"))) for part in done]
+        col = torch.stack(masses).sum(0)
+        error = marginal_error(col, fitted.objective.target) if float(col.sum()) > 0 else 0.0
+        if error <= ASK_AT or step == polish:
+            return done, error, step
+        fitted = replace(fitted, attract=polished(fitted.attract, col))
+    raise AssertionError("the last step returns")
+
+
+def _listed(files: Sequence[File]) -> list[str]:
+    return [f"{file.path} {file.digest}" for file in files]
+
+
+def _nothing(folder: Path, counts: dict[str, int]) -> str:
+    with (folder / "rejects.jsonl").open() as lines:
+        first = next(lines, "").strip()
+    import json
+
+    why = f"the first: {json.loads(first)['message']}" if first else "the files are empty"
+    return f"no document could be read, of {counts['read']} rows; {why}"
+
+

@@ -1,0 +1,167 @@
+"""scores.parquet: one row for every candidate, and how parts become it.
+
+    id, source, score (float32, lower is better), tokens (estimated), file, position, piece
+
+`file` counts into the manifest's `files`; with `position` and `piece` it is the address of the record.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from gotd.artifacts import load_manifest
+from gotd.corpus import File, OnError, Reject, RejectWriter
+from gotd.engine import Done
+from gotd.errors import InputError
+
+NAME = "scores.parquet"
+REJECTS = "rejects.jsonl"
+SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("source", pa.string()),
+        ("score", pa.float32()),
+        ("tokens", pa.int32()),
+        ("file", pa.int32()),
+        ("position", pa.int64()),
+        ("piece", pa.int32()),
+        ("key", pa.uint64()),  # 64 bits of the id's digest: duplicates are found without holding the ids
+    ]
+)
+_WRITTEN = SCHEMA.remove(SCHEMA.get_field_index("key"))
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """A finished scoring: `gotd score`.
+
+    Attributes:
+        folder: where `scores.parquet`, the potential and the manifest are.
+        manifest: settings, inputs, counts, certificate and times.
+    """
+
+    folder: Path
+    manifest: dict[str, Any]
+
+    @classmethod
+    def load(cls, folder: Path | str) -> Scores:
+        return cls(Path(folder), load_manifest(folder, "score"))
+
+    @property
+    def files(self) -> list[File]:
+        return [File(**file) for file in self.manifest["files"]]
+
+    def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """The rows of `scores.parquet`, a bounded number at a time."""
+        with pq.ParquetFile(self.folder / NAME) as file:
+            yield from file.iter_batches(batch_size=1 << 16, columns=None if columns is None else list(columns))
+
+    def to_arrow(self) -> pa.Table:
+        """All rows as one table."""
+        return pq.read_table(self.folder / NAME)
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What came of all shards.
+
+    Attributes:
+        counts: rows read, scored, outside the kept sources, rejected: read is the sum of the other three.
+        rejects: rejected rows by reason.
+        sources: scored documents by source.
+    """
+
+    counts: dict[str, int]
+    rejects: dict[str, int]
+    sources: dict[str, int]
+
+
+def merge(done: Sequence[Done], files: Sequence[File], folder: Path, on_error: OnError) -> Merged:
+    """Join parts in the order of the pool; of documents with one id, the first stays and the others are rejected."""
+    numbers = {file.path: number for number, file in enumerate(files)}
+    repeated = _repeated(done)
+    counts = Counter({"read": 0, "scored": 0, "outside": 0, "rejected": 0})
+    sources: Counter[str] = Counter()
+    seen: set[int] = set()
+    with (
+        RejectWriter(folder / REJECTS) as rejects,
+        pq.ParquetWriter(folder / f".{NAME}.tmp", _WRITTEN, compression="zstd") as out,
+    ):
+        for part in done:
+            counts.update(part.counts)
+            for reject in _rejects(part):
+                rejects.write(reject)
+            with pq.ParquetFile(_named(part, ".parquet")) as file:
+                for batch in file.iter_batches():
+                    table = pa.Table.from_batches([batch])
+                    kept, again = _first_of_each(table, repeated, seen)
+                    for reject in _duplicates(table, again, part):
+                        if on_error == "fail":
+                            raise InputError(reject.message)
+                        rejects.write(reject)
+                    counts["scored"] -= len(again)
+                    counts["rejected"] += len(again)
+                    number = pa.array(np.full(len(kept), numbers[part.shard.file.path], dtype=np.int32))
+                    kept = kept.set_column(kept.schema.get_field_index("file"), "file", number).select(_WRITTEN.names)
+                    sources.update(dict(zip(*_value_counts(kept["source"]))))
+                    out.write_table(kept)
+    (folder / f".{NAME}.tmp").replace(folder / NAME)
+    return Merged(dict(counts), dict(rejects.counts), dict(sources))
+
+
+def _repeated(done: Sequence[Done]) -> NDArray[np.uint64]:
+    """Keys of ids that occur more than once: 8 bytes a document are held."""
+    keys = [pq.read_table(_named(part, ".parquet"), columns=["key"])["key"].to_numpy() for part in done]
+    joined = np.sort(np.concatenate(keys)) if keys else np.zeros(0, np.uint64)
+    return np.unique(joined[1:][joined[1:] == joined[:-1]])
+
+
+def _first_of_each(table: pa.Table, repeated: NDArray[np.uint64], seen: set[int]) -> tuple[pa.Table, list[int]]:
+    """The table without rows whose id was seen before, and the numbers of those rows."""
+    if not len(repeated):
+        return table, []
+    keys = table["key"].to_numpy()
+    again = []
+    for row in np.flatnonzero(np.isin(keys, repeated)).tolist():
+        if int(keys[row]) in seen:
+            again.append(row)
+        seen.add(int(keys[row]))
+    stay = np.ones(len(table), dtype=bool)
+    stay[again] = False
+    return table.filter(pa.array(stay)), again
+
+
+def _duplicates(table: pa.Table, rows: Sequence[int], part: Done) -> Iterator[Reject]:
+    path = part.shard.file.path
+    for row in rows:
+        at = table["position"][row].as_py()
+        name = table["id"][row].as_py()
+        unit = "row" if part.shard.file.format in ("parquet", "csv", "tsv") else "byte"
+        message = f'{path}: {unit} {at}: id "{name}" was there before, wanted one record an id. Pass another --id-field'
+        yield Reject(path, at, "duplicate-id", message, name[:200])
+
+
+def _rejects(part: Done) -> Iterator[Reject]:
+    with _named(part, ".rejects.jsonl").open("rb") as lines:
+        for line in lines:
+            yield Reject(**orjson.loads(line))
+
+
+def _value_counts(column: pa.ChunkedArray) -> tuple[list[str], list[int]]:
+    counted = pc.value_counts(column)
+    return counted.field("values").to_pylist(), counted.field("counts").to_pylist()
+
+
+def _named(part: Done, suffix: str) -> Path:
+    return part.stem.with_name(f"{part.stem.name}{suffix}")

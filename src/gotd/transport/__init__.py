@@ -1,0 +1,25 @@
+"""Optimal transport between weighted points: the part of gotd that knows no text."""
+
+from gotd.transport.cost import Cost
+from gotd.transport.divergence import CENTROIDS, SymmetricSolution, solve_symmetric, summarised
+from gotd.transport.kernel import Kernel, Pass
+from gotd.transport.potential import SoftMin
+from gotd.transport.problem import Measure, Problem
+from gotd.transport.solver import Solution, solve
+from gotd.transport.space import Space
+
+__all__ = [
+    "CENTROIDS",
+    "Cost",
+    "Kernel",
+    "Measure",
+    "Pass",
+    "Problem",
+    "SoftMin",
+    "Solution",
+    "Space",
+    "SymmetricSolution",
+    "solve",
+    "solve_symmetric",
+    "summarised",
+]

@@ -1,0 +1,171 @@
+"""Which files an input names, how they are cut, and what is said when there are none."""
+
+from __future__ import annotations
+
+import gzip
+import os
+from hashlib import sha256
+
+import fsspec
+import pytest
+
+import gotd.corpus
+from gotd.corpus import SHARD_BYTES, Fields, find, plan, read
+from gotd.errors import InputError, MissingExtra, SettingsError
+
+LINE = b'{"text": "words"}\n'
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("b.jsonl", "a.ndjson", "deep/c.txt", "README.md", ".cache/d.jsonl", "deep/.e.jsonl"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(LINE)
+    return tmp_path
+
+
+def names(files):
+    return [os.path.basename(file.path) for file in files]
+
+
+def test_folders_globs_and_files_sorted_and_once(folder):
+    assert names(find([str(folder)])) == ["a.ndjson", "b.jsonl", "c.txt"]
+    assert names(find([str(folder / "*.jsonl"), str(folder / "b.jsonl"), str(folder)])) == names(
+        find([str(folder)])
+    )
+    assert names(find([str(folder / "**" / "*.txt")])) == ["c.txt"]
+    assert names(find([str(folder / "*")])) == ["a.ndjson", "b.jsonl", "c.txt"]
+
+
+def test_a_hidden_folder_that_is_named_is_read(folder):
+    assert names(find([str(folder / ".cache")])) == ["d.jsonl"]
+    assert names(find([str(folder / ".cache" / "*.jsonl")])) == ["d.jsonl"]
+
+
+def test_relative_paths_become_absolute(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    assert find(["b.jsonl"])[0].path == str(folder / "b.jsonl")
+
+
+def test_a_name_that_looks_like_a_glob(tmp_path):
+    (tmp_path / "a[1].jsonl").write_bytes(LINE)
+    assert names(find([str(tmp_path / "a[1].jsonl")])) == ["a[1].jsonl"]
+
+
+NAMES = [
+    ("wiki.jsonl.zst", "wiki", "jsonl", "zst"),
+    ("wiki.v1.JSONL.GZ", "wiki.v1", "jsonl", "gz"),
+    ("wiki.json", "wiki", "jsonl", None),
+    ("wiki.parquet", "wiki", "parquet", None),
+    ("wiki.csv.gz", "wiki", "csv", "gz"),
+    ("wiki.tsv", "wiki", "tsv", None),
+    ("wiki.txt.zst", "wiki", "txt", "zst"),
+]
+
+
+@pytest.mark.parametrize(("name", "source", "form", "compression"), NAMES)
+def test_formats(make, name, source, form, compression):
+    file = make(name, b"")
+    assert (file.source, file.format, file.compression, file.bytes) == (source, form, compression, 0)
+
+
+def test_digests(make):
+    file = make("a.jsonl", LINE)
+    assert file.digest == f"sha256:{sha256(LINE).hexdigest()}"
+    assert find([file.path], digest=False)[0].digest == ""
+
+
+def test_remote_files():
+    system = fsspec.filesystem("memory")
+    system.pipe({"/pool/a.jsonl": LINE * 3, "/pool/b.jsonl.gz": gzip.compress(LINE), "/pool/c.md": b""})
+    try:
+        files = find(["memory://pool"])
+        assert [file.path for file in files] == ["memory:///pool/a.jsonl", "memory:///pool/b.jsonl.gz"]
+        assert find(["memory://pool/*.jsonl"]) == files[:1]
+        assert find(["memory://pool/a.jsonl"]) == files[:1]
+        assert files[0].digest.startswith("ukey:")
+        assert (files[0].source, files[0].bytes) == ("a", 3 * len(LINE))
+        items = [item for shard in plan(files, Fields(), 10) for item in read(shard, Fields())]
+        assert [item.text for item in items] == ["words"] * 4
+    finally:
+        system.rm("/pool", recursive=True)
+
+
+FAULTS = [
+    ("nothing.jsonl", InputError, r"nothing\.jsonl: no such file or folder\. Check the path"),
+    ("*.csv", InputError, r"\*\.csv: holds no file to read \(0 of other kinds\); wanted \.jsonl"),
+    ("docs", InputError, r"docs: holds no file to read \(1 of other kinds\); wanted \.jsonl"),
+    (
+        "docs/README.md",
+        InputError,
+        r"README\.md: unknown suffix; wanted one of \.jsonl, .*Rename or convert it",
+    ),
+    ("nosuch://x/y.jsonl", SettingsError, "nosuch://x/y.jsonl: Protocol not known"),
+]
+
+
+@pytest.mark.parametrize(("given", "kind", "message"), FAULTS)
+def test_faults(tmp_path, monkeypatch, given, kind, message):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "README.md").write_text("x")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(kind, match=message):
+        find([given])
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "message"),
+    [
+        ("hf://datasets/x/y.jsonl", MissingExtra, r"needs huggingface-hub.*pip install 'gotd\[hub\]'"),
+        ("s3://x/y.jsonl", SettingsError, "s3://x/y.jsonl: Install s3fs to access S3"),
+    ],
+)
+def test_missing_packages_are_named(monkeypatch, given, kind, message):
+    def absent(url):
+        raise ImportError("Install s3fs to access S3")
+
+    monkeypatch.setattr("fsspec.core.url_to_fs", absent)
+    with pytest.raises(kind, match=message):
+        find([given])
+
+
+def test_one_json_array_is_refused(make):
+    for name, content in (("a.json", b"\xef\xbb\xbf \n[{}]"), ("a.json.gz", gzip.compress(b"[]"))):
+        with pytest.raises(
+            InputError, match=r"found one JSON array, wanted one object a line\. Convert it: jq"
+        ):
+            make(name, content)
+    assert make("b.json", b'{"text": "a"}').format == "jsonl"
+
+
+def test_a_file_that_went_away(make, read_all):
+    file = make("a.jsonl", LINE)
+    os.remove(file.path)
+    with pytest.raises(InputError, match=r"a\.jsonl: cannot be opened \(No such file"):
+        read_all(file)
+
+
+def test_the_plan(make):
+    files = [make("a.jsonl", LINE * 10), make("b.jsonl.gz", b""), make("c.csv", b""), make("d.jsonl", b"")]
+    shards = plan(files, Fields(), 100)
+    assert [(s.file.source, s.start, s.stop) for s in shards] == [
+        ("a", 0, 100),
+        ("a", 100, 180),
+        ("b", 0, -1),
+        ("c", 0, -1),
+        ("d", 0, -1),
+    ]
+    assert [s.index for s in shards] == list(range(5))
+    assert len(plan(files, Fields(chunk_chars=5), 100)) == 4
+    assert len(plan(files, Fields())) == 4
+    assert SHARD_BYTES == 32 << 20
+    with pytest.raises(SettingsError, match="shard_bytes is 0; wanted 1 or more bytes"):
+        plan(files, Fields(), 0)
+
+
+def test_the_public_list():
+    assert gotd.corpus.__all__ == sorted(
+        gotd.corpus.__all__, key=lambda name: (not name.isupper(), name[0].islower(), name)
+    )
+    assert all(hasattr(gotd.corpus, name) for name in gotd.corpus.__all__)

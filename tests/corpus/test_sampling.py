@@ -1,0 +1,150 @@
+"""The sample is uniform, and depends on the data and the seed alone."""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+from collections import Counter
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from gotd.corpus import Fields, find, sample
+from gotd.corpus import json_lines as json_lines_module
+from gotd.errors import InputError, SettingsError
+
+
+def as_jsonl(name: str, rows: int, bad_every: int = 0) -> bytes:
+    lines = [
+        b"bad"
+        if bad_every and i % bad_every == 0
+        else orjson.dumps({"text": f"{name} {i}", "id": f"{name}{i}"})
+        for i in range(rows)
+    ]
+    return b"\n".join(lines)
+
+
+@pytest.fixture
+def pool(make):
+    return [make(f"{name}.jsonl", as_jsonl(name, 400)) for name in "abc"]
+
+
+def test_a_sample_has_its_size_and_order(pool):
+    drawn = sample(pool, Fields(), 50, seed=0)
+    assert (len(drawn.documents), drawn.rows, drawn.rejects) == (50, 1200, [])
+    assert len({document.id for document in drawn.documents}) == 50
+    places = [(file.path, document.position) for file, document in zip(drawn.files, drawn.documents)]
+    assert places == sorted(places)
+    assert {file.source for file in drawn.files} == {"a", "b", "c"}
+
+
+def test_the_order_of_files_and_the_block_size_do_not_matter(pool, monkeypatch):
+    drawn = sample(pool, Fields(), 50, seed=0)
+    assert sample(pool[::-1], Fields(), 50, seed=0) == drawn
+    monkeypatch.setattr("gotd.corpus.lines.BLOCK", 64)
+    monkeypatch.setattr("gotd.corpus.streams.BLOCK", 64)
+    assert sample(pool, Fields(), 50, seed=0) == drawn
+    assert sample(pool, Fields(), 50, seed=1) != drawn
+
+
+def test_a_moved_file_gives_the_same_rows(pool, tmp_path):
+    moved = tmp_path / "elsewhere"
+    moved.mkdir()
+    for file in pool:
+        shutil.copy(file.path, moved)
+    again = sample(find([str(moved)]), Fields(), 50, seed=0)
+    assert again.documents == sample(pool, Fields(), 50, seed=0).documents
+
+
+def test_a_smaller_sample_is_part_of_a_larger(pool):
+    small, large = (sample(pool, Fields(), size, seed=3).documents for size in (40, 200))
+    assert {document.id for document in small} < {document.id for document in large}
+
+
+def test_copies_of_a_file_are_drawn_apart(make):
+    files = [make(f"{name}.jsonl", as_jsonl("x", 500)) for name in "ab"]
+    drawn = sample(files, Fields(), 200, seed=0)
+    by_file = [{d.position for d, f in zip(drawn.documents, drawn.files) if f is file} for file in files]
+    assert len(by_file[0] & by_file[1]) < 80  # two independent draws of 100 from 500 share 20
+
+
+def test_every_row_is_drawn_equally_often(make):
+    """Chi-square of 300 rows over 400 seeds: mean 299 by (1 - 30/300), standard deviation 23."""
+    files = [make(f"{name}.jsonl", as_jsonl(name, 100, bad_every=0)) for name in "abc"]
+    counts = Counter(d.id for seed in range(400) for d in sample(files, Fields(), 30, seed).documents)
+    observed = np.array([counts[f"{name}{i}"] for name in "abc" for i in range(100)])
+    assert observed.sum() == 400 * 30
+    assert 180 < ((observed - 40) ** 2 / 40).sum() < 360
+
+
+def test_rejects_do_not_enter_and_are_reported_alike_in_any_order(make):
+    files = [make(f"{name}.jsonl", as_jsonl(name, 300, bad_every=5)) for name in "abc"]
+    drawn = sample(files, Fields(), 100, seed=0)
+    assert len(drawn.documents) == 100
+    assert drawn.rows == 900
+    assert 5 < len(drawn.rejects) < 60
+    assert sample(files[::-1], Fields(), 100, seed=0) == drawn
+    with pytest.raises(InputError, match="malformed JSON"):
+        sample(files, Fields(), 100, seed=0, on_error="fail")
+
+
+def test_without_a_size_all_rows_come(make):
+    files = [make(f"{name}.jsonl", as_jsonl(name, 30, bad_every=10)) for name in "ab"]
+    drawn = sample(files, Fields(), None, seed=0)
+    assert (len(drawn.documents), len(drawn.rejects), drawn.rows) == (54, 6, 60)
+    assert sample(files, Fields(), 1000, seed=0).documents == drawn.documents
+
+
+def test_lines_that_are_out_are_not_parsed(make, monkeypatch):
+    file = make("a.jsonl", as_jsonl("a", 20_000))
+    parsed = Counter()
+    loads = orjson.loads
+
+    def counting(line):
+        parsed["lines"] += 1
+        return loads(line)
+
+    monkeypatch.setattr("gotd.corpus.lines.BLOCK", 4096)
+    monkeypatch.setattr("gotd.corpus.streams.BLOCK", 4096)
+    monkeypatch.setattr(json_lines_module.orjson, "loads", counting)
+    sample([file], Fields(), 50, seed=0)
+    assert parsed["lines"] < 50 * (1 + np.log(20_000 / 50)) * 2
+
+
+@pytest.mark.parametrize("form", ["jsonl.gz", "csv", "parquet", "txt"])
+def test_every_format_can_be_sampled(make, tmp_path, form):
+    texts = [f"text {i}" for i in range(3000)]
+    if form == "parquet":
+        pq.write_table(pa.table({"text": texts}), tmp_path / "a.parquet", row_group_size=700)
+        files = find([str(tmp_path / "a.parquet")])
+    else:
+        lines = [orjson.dumps({"text": text}) if "json" in form else text.encode() for text in texts]
+        content = b"\n".join([b"text", *lines] if form == "csv" else lines)
+        files = [make(f"a.{form}", gzip.compress(content) if form.endswith("gz") else content)]
+    drawn = sample(files, Fields(), 100, seed=0)
+    assert len(drawn.documents) == 100
+    assert drawn.rows == 3000
+    numbers = [int(document.text.split()[1]) for document in drawn.documents]
+    assert numbers == sorted(numbers)
+    assert 1000 < np.mean(numbers) < 2000
+
+
+def test_pieces_can_be_sampled(pool):
+    drawn = sample(pool, Fields(chunk_chars=20), 30, seed=0)
+    assert len({(f.path, d.position, d.piece) for d, f in zip(drawn.documents, drawn.files)}) == 30
+    assert sample(pool[::-1], Fields(chunk_chars=20), 30, seed=0) == drawn
+
+
+def test_a_broken_file_is_reported(make):
+    packed = gzip.compress(as_jsonl("a", 2000))[:-3000]
+    drawn = sample([make("a.jsonl.gz", packed)], Fields(), 20, seed=0)
+    assert len(drawn.documents) == 20
+    assert [fault.reason for fault in drawn.rejects] == ["truncated-stream"]
+
+
+def test_settings(pool):
+    with pytest.raises(SettingsError, match="sample size is 0; wanted 1 or more documents"):
+        sample(pool, Fields(), 0, seed=0)
