@@ -70,7 +70,9 @@ def model2vec_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("model2vec")
     vectors = np.random.default_rng(0).standard_normal((len(WORDS), 4)).astype(np.float32)
-    StaticModel(vectors, _tokenizer(special=False)).save_pretrained(folder)
+    # As a distilled model has it.
+    config = {"model_type": "model2vec"}
+    StaticModel(vectors, _tokenizer(special=False), config=config).save_pretrained(folder)
     return folder
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import torch
 
 DIM = 200
-# One power iteration leaves a little of the lesser directions in: faster than four, and better on short texts.
+# One power iteration leaves a little of the lesser directions in: faster than four, better on short texts.
 POWER_ITERATIONS = 1
 # A word of fewer fit texts says little about what goes with what. In a small fit every word counts.
 LEAST_TEXTS = 3

@@ -128,7 +128,11 @@ def _pool(shards: Sequence[Shard], work: Work, folder: Path, key: str, count: in
 
 def _settle() -> None:
     """In a new worker: one thread for good."""
-    one_thread().__enter__()
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    torch.set_num_threads(1)
+    threadpool_limits(1)
 
 
 def _do(shard: Shard, work: Work, folder: Path, key: str) -> Done:

@@ -13,8 +13,8 @@ product where alternating Sinkhorn (POT, OTT-JAX, geomloss) spends two. The Sink
        a step that lowers H is undone and replaced by a plain Sinkhorn step from the best point so far;
     3. stop when the L1 marginal error is at most `tolerance`: the ranking is final there (docs/log.md).
 
-Conventions: f and g as in OTT-JAX's and geomloss' formulas with weights inside the sum (P = a b^T exp(...)); POT's
-`log=True` returns log u = f / reg + log a instead. See docs/conventions.md.
+Conventions: f and g as in geomloss, with the weights outside: P = a b^T exp((f + g - C) / reg). OTT-JAX's f is
+f + reg log a, and POT's log u is f / reg + log a. See docs/conventions.md.
 """
 
 from __future__ import annotations

@@ -1,0 +1,192 @@
+"""A measure against itself, its summary by centroids, and the Sinkhorn divergence against geomloss."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from geomloss import SamplesLoss
+
+from gotd.errors import SettingsError
+from gotd.transport import (
+    Cost,
+    Kernel,
+    Measure,
+    Problem,
+    SoftMin,
+    divergence,
+    solve,
+    solve_symmetric,
+    summarised,
+)
+
+REG = 0.05
+
+
+def symmetric(measure: Measure, reg: float = REG, cost: Cost = Cost.COSINE):
+    return solve_symmetric(measure, reg, cost, tolerance=1e-12)
+
+
+@pytest.mark.parametrize("cost", Cost)
+@pytest.mark.parametrize("reg", [1.0, 0.1, 0.01])
+def test_f_is_the_fixed_point(draw, costs, reg, cost):
+    """f(x) = -reg log sum_i a_i exp((f_i - C(x, x_i)) / reg)."""
+    measure = draw(60, 1)
+    found = symmetric(measure, reg, cost)
+    matrix = costs(Problem(measure, measure, reg, cost))
+    image = -reg * torch.logsumexp((found.f - matrix) / reg + measure.log_weights, 1)
+    assert found.converged
+    torch.testing.assert_close(found.f, image, rtol=0, atol=1e-10)
+
+
+def test_value_is_transport_to_itself(draw):
+    """OT_reg(P, P) = 2 <a, f>, and f is half of the sum of the two potentials of the general solver."""
+    measure = draw(50, 2)
+    found, general = symmetric(measure, 0.3), solve(Problem(measure, measure, 0.3), tolerance=1e-11)
+    assert found.value == pytest.approx(general.value, abs=1e-9)
+    assert found.value == pytest.approx(2 * float(measure.weights @ found.f))
+    torch.testing.assert_close(found.f, (general.f + general.g) / 2, rtol=0, atol=1e-7)
+
+
+def test_averaged_steps_halve_the_error(draw):
+    """The step's Jacobian is (1 - P) / 2 with P positive: the error at least halves, so 20 passes give 1e-6."""
+    found = solve_symmetric(draw(60, 3), 0.01, tolerance=1e-6)
+    assert found.converged
+    assert found.passes <= 25
+
+
+def test_error_is_that_of_the_dense_plan_one_step_before(draw, plan):
+    """One pass from f = 0: sum_i |row mass of a a^T exp(-C / reg) - a_i|."""
+    measure = draw(40, 4)
+    found = solve_symmetric(measure, REG, max_passes=1)
+    zero = torch.zeros(40, dtype=torch.float64)
+    mass = plan(Problem(measure, measure, REG), zero, zero).sum(1)
+    assert not found.converged
+    assert found.passes == 1
+    assert found.error == pytest.approx(float((mass - measure.weights).abs().sum()), abs=1e-12)
+
+
+def test_a_weight_of_zero_takes_a_point_out(draw):
+    whole = draw(40, 5)
+    kept = torch.arange(40) % 3 != 0
+    zeros = symmetric(Measure.of(whole.points, whole.weights * kept))
+    without = symmetric(Measure.of(whole.points[kept], whole.weights[kept]))
+    assert zeros.value == pytest.approx(without.value, abs=1e-10)
+    torch.testing.assert_close(zeros.f[kept], without.f, rtol=0, atol=1e-10)
+
+
+def test_an_exponential_that_overflows_does_not_stop_the_fit(draw):
+    """Long vectors under the cosine cost have costs far below zero: the first error is infinite, never NaN."""
+    long = draw(40, 6, dtype=torch.float32)
+    long = Measure.of(20 * long.points, long.weights * (torch.arange(40) % 2))
+    found = solve_symmetric(long, 1e-3)
+    assert found.passes > 1
+    assert math.isfinite(found.error)
+    assert found.f.isfinite().all()
+
+
+@pytest.mark.parametrize("reg", [0.3, 0.1])
+def test_divergence_and_its_potentials_are_those_of_geomloss(draw, reg):
+    """geomloss' cost is |x - y|^2 / 2 (the cosine cost on unit vectors), its blur the root of reg.
+
+    Its debiased potentials are f_PT - f_PP and g_PT - g_TT, and S = <a, F> + <b, G>.
+    """
+    reference, target = draw(40, 7), draw(25, 8, shift=0.7)
+    a, b = reference.weights, target.weights
+    cross = solve(Problem(reference, target, reg), tolerance=1e-11)
+    own, other = symmetric(reference, reg), symmetric(target, reg)
+    settings = {"p": 2, "blur": math.sqrt(reg), "scaling": 0.999, "backend": "tensorized"}
+    args = (a, reference.points, b, target.points)
+    loss = SamplesLoss("sinkhorn", debias=True, **settings)
+    assert cross.value - (own.value + other.value) / 2 == pytest.approx(float(loss(*args)), abs=1e-5)
+    biased = SamplesLoss("sinkhorn", debias=False, **settings)
+    assert cross.value == pytest.approx(float(biased(*args)), abs=1e-5)
+    F, G = (each.flatten() for each in SamplesLoss("sinkhorn", debias=True, potentials=True, **settings)(*args))
+    f, g = cross.f - own.f, cross.g - other.f
+    constant = float(a @ (f - F))
+    torch.testing.assert_close(f, F + constant, rtol=0, atol=1e-4)
+    torch.testing.assert_close(g, G - constant, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("cost", Cost)
+def test_divergence_is_zero_at_the_target_and_positive_elsewhere(draw, cost):
+    """S(P, P) = 0 and its gradient f_PT - f_PP is constant there; S(P, T) > 0 otherwise (Feydy et al. 2019)."""
+    measure, other, reg = draw(40, 9), draw(40, 10, shift=0.3), 0.3 * cost.gamma
+    own = symmetric(measure, reg, cost)
+    cross = solve(Problem(measure, measure, reg, cost), tolerance=1e-11)
+    assert cross.value - own.value == pytest.approx(0, abs=1e-9)
+    gradient = cross.f - own.f
+    torch.testing.assert_close(gradient, gradient.mean().expand(40), rtol=0, atol=1e-7)
+    apart = solve(Problem(measure, other, reg, cost), tolerance=1e-11).value
+    assert apart - (own.value + symmetric(other, reg, cost).value) / 2 > 1e-3
+
+
+class TestSummarised:
+    def test_mass_and_mean_are_preserved(self, draw):
+        measure = draw(400, 11)
+        summary = summarised(measure)
+        assert len(summary) == 400 // 20
+        assert float(summary.weights.sum()) == pytest.approx(1)
+        torch.testing.assert_close(
+            summary.weights @ summary.points, measure.weights @ measure.points, rtol=0, atol=1e-12
+        )
+
+    def test_cost_to_a_centroid_is_the_mean_cost_to_its_documents(self, draw):
+        """1 - <x, c> with c = sum_i w_i y_i / sum_i w_i is sum_i w_i (1 - <x, y_i>) / sum_i w_i: linear in y."""
+        measure, x = draw(100, 12), draw(5, 13).points
+        kernel = Kernel(x, summarised(measure, centroids=1).points, Cost.COSINE)
+        to_centroid = kernel.softmin(torch.zeros(1).double(), torch.zeros(1).double(), 1.0)
+        torch.testing.assert_close(to_centroid, (1 - x @ measure.points.T) @ measure.weights, rtol=0, atol=1e-12)
+
+    def test_centroids_are_not_brought_to_unit_length(self, draw):
+        assert float(summarised(draw(400, 14)).points.norm(dim=1).max()) < 0.99
+
+    @pytest.mark.parametrize(("n", "centroids", "wanted"), [(10, 1000, 1), (100, 1000, 5), (400, 3, 3)])
+    def test_one_centroid_for_twenty_documents_and_no_more_than_asked(self, draw, n, centroids, wanted):
+        assert len(summarised(draw(n, 15), centroids=centroids)) == wanted
+
+    def test_as_many_centroids_as_points_are_the_points(self, draw, monkeypatch):
+        monkeypatch.setattr(divergence, "_DOCUMENTS_PER_CENTROID", 1)
+        measure = draw(30, 16)
+        summary = summarised(measure)
+        nearest = torch.cdist(measure.points, summary.points).argmin(1)
+        assert sorted(nearest.tolist()) == list(range(30))
+        torch.testing.assert_close(summary.points[nearest], measure.points)
+        torch.testing.assert_close(summary.weights[nearest], measure.weights)
+
+    def test_a_seed_gives_the_same_bits(self, draw):
+        measure = draw(400, 17, dtype=torch.float32)
+        first, second = summarised(measure, seed=5), summarised(measure, seed=5)
+        assert torch.equal(first.points, second.points)
+        assert torch.equal(first.weights, second.weights)
+        assert first.points.dtype == torch.float32
+        assert not torch.equal(first.points, summarised(measure, seed=6).points)
+
+    def test_points_without_mass_take_no_part(self, draw):
+        whole = draw(200, 18)
+        kept = torch.arange(200) < 6
+        summary = summarised(Measure.of(whole.points, whole.weights * kept))
+        assert len(summary) == 1
+        mean = whole.weights[kept] @ whole.points[kept] / whole.weights[kept].sum()
+        torch.testing.assert_close(summary.points[0], mean, rtol=0, atol=1e-12)
+
+    def test_a_reference_of_duplicates_is_one_point(self, draw):
+        point = draw(1, 19).points
+        summary = summarised(Measure.of(point.repeat(100, 1)))
+        torch.testing.assert_close(summary.points, point)
+        assert summary.weights.tolist() == pytest.approx([1.0])
+
+    def test_both_costs_give_one_potential_on_unit_vectors(self, draw):
+        """The spread that squared Euclidean loses in a centroid moves OT(P, P), not f_PP as a function."""
+        summary, x = summarised(draw(200, 20)), draw(30, 21).points
+        half, whole = (
+            SoftMin(summary.points, symmetric(summary, reg, cost).f, summary.log_weights, reg, cost)(x)
+            for cost, reg in ((Cost.COSINE, REG), (Cost.SQEUCLIDEAN, 2 * REG))
+        )
+        torch.testing.assert_close(whole - whole.mean(), 2 * (half - half.mean()), rtol=0, atol=1e-9)
+
+    @pytest.mark.parametrize("centroids", [0, -1])
+    def test_at_least_one_centroid(self, draw, centroids):
+        with pytest.raises(SettingsError, match=f"centroids is {centroids}; wanted 1 or more"):
+            summarised(draw(10, 22), centroids=centroids)

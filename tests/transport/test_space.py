@@ -1,0 +1,87 @@
+"""From raw vectors to points: unit length, centred, and honest about what has no direction."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from gotd.errors import InputError
+from gotd.transport import Space
+
+
+@pytest.fixture
+def vectors() -> np.ndarray:
+    """Vectors (50, 8) of many lengths that share a large common part."""
+    generator = np.random.default_rng(0)
+    lengths = generator.uniform(0.01, 100, (50, 1))
+    return ((generator.normal(size=(50, 8)) + 3) * lengths).astype(np.float32)
+
+
+@pytest.mark.parametrize("centre", [True, False])
+def test_points_have_unit_length(vectors, centre):
+    points = Space.fit(vectors, centre=centre)(vectors)
+    assert points.dtype == torch.float32
+    torch.testing.assert_close(points.norm(dim=1), torch.ones(50))
+
+
+def test_uncentred_only_the_length_goes(vectors):
+    expected = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    np.testing.assert_allclose(Space.fit(vectors, centre=False)(vectors).numpy(), expected, atol=1e-6)
+
+
+def test_centring_takes_the_mean_of_the_unit_vectors_off(vectors):
+    """v -> v / |v|, minus the reference's mean, again to unit length; new vectors use the reference's mean."""
+    space = Space.fit(vectors, centre=True)
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    np.testing.assert_allclose(space.mean.numpy(), unit.mean(0), atol=1e-6)
+    expected = unit[:7] - unit.mean(0)
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    np.testing.assert_allclose(space(vectors[:7]).numpy(), expected, atol=1e-5)
+
+
+def test_the_length_of_a_vector_does_not_count(vectors):
+    space = Space.fit(vectors, centre=True)
+    torch.testing.assert_close(space(1000 * vectors), space(vectors), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("centre", [True, False])
+def test_a_vector_of_zeros_stays_zero(vectors, centre):
+    space = Space.fit(vectors, centre=centre)
+    vectors = vectors.copy()
+    vectors[3] = 0
+    points = space(vectors)
+    assert points[3].tolist() == [0.0] * 8
+    torch.testing.assert_close(points[4].norm(), torch.tensor(1.0))
+
+
+def test_a_vector_equal_to_the_mean_has_no_direction():
+    """What centring leaves of it is rounding: no direction is made up."""
+    same = np.full((5, 8), 0.3, dtype=np.float32)
+    assert Space.fit(same, centre=True)(same).abs().max() == 0
+
+
+def test_a_single_vector_is_a_batch_of_one(vectors):
+    space = Space.fit(vectors, centre=True)
+    torch.testing.assert_close(space(vectors[:1]), space(vectors)[:1])
+    assert space(vectors[:0]).shape == (0, 8)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_number_that_is_none_names_its_row(vectors, bad):
+    space = Space.fit(vectors, centre=True)
+    vectors = vectors.copy()
+    vectors[17, 2] = bad
+    for attempt in (lambda: space(vectors), lambda: Space.fit(vectors, centre=True)):
+        with pytest.raises(InputError, match="vector 17 of 50 holds NaN or infinity; drop or mend that document"):
+            attempt()
+
+
+def test_a_single_row_without_its_axis_is_refused(vectors):
+    with pytest.raises(InputError, match=r"vectors have shape \(8,\); wanted \(n, d\), a row for each document"):
+        Space()(vectors[0])
+
+
+def test_vectors_of_another_encoder_are_refused(vectors):
+    with pytest.raises(InputError, match=r"vectors have 7 dimensions, the potential was fitted on 8; use the encoder"):
+        Space.fit(vectors, centre=True)(vectors[:, :7])
