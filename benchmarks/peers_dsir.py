@@ -24,78 +24,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import re
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from process_tree import ProcessTree
 
 
-class ProcessTree(threading.Thread):
-    """Peak memory (PSS, bytes) and CPU seconds of this process and all below it, every `interval` s."""
-
-    def __init__(self, interval: float = 0.2) -> None:
-        super().__init__(daemon=True)
-        self.interval, self.peak = interval, 0
-        self._cpu: dict[int, float] = {}
-        self._stop_event = threading.Event()
-
-    def run(self) -> None:
-        while not self._stop_event.wait(self.interval):
-            self._look()
-
-    def stop(self) -> None:
-        self._stop_event.set()
-        self.join()
-        self._look()
-
-    @property
-    def cpu_seconds(self) -> float:
-        return sum(self._cpu.values())
-
-    def _look(self) -> None:
-        pids = _tree(os.getpid())
-        self.peak = max(self.peak, sum(_pss(pid) for pid in pids))
-        self._cpu.update({pid: _cpu(pid) or self._cpu.get(pid, 0.0) for pid in pids})
-
-
-def _tree(pid: int) -> list[int]:
-    pids = [pid]
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        try:
-            children = task.read_text().split()
-        except OSError:  # ended between two looks
-            continue
-        for child in children:
-            pids += _tree(int(child))
-    return pids
-
-
-def _pss(pid: int) -> int:
-    try:
-        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    except OSError:
-        return 0
-    match = re.search(r"^Pss:\s+(\d+) kB", rollup, re.MULTILINE)
-    return int(match[1]) * 1024 if match else 0
-
-
-def _cpu(pid: int) -> float:
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # utime, stime
-
-
-def run_dsir(
-    pool: Path, target: Path, select: int, processes: int = 2, min_tokens: int = 100
-) -> dict[str, Any]:
+def run_dsir(pool: Path, target: Path, select: int, processes: int = 2, min_tokens: int = 100) -> dict[str, Any]:
     """Seconds of the three stages, documents a second, peak memory and what came out."""
     from data_selection import HashedNgramDSIR
 
@@ -121,9 +60,7 @@ def run_dsir(
         stage("fit", dsir.fit_importance_estimator)
         stage("weights", dsir.compute_importance_weights)
         stage("resample", lambda: dsir.resample(str(work / "out"), select, cache_dir=str(work / "resampled")))
-        lengths = np.concatenate(
-            [np.load(p) for p in sorted((work / "cache/perexample_metadata").glob("*.npy"))]
-        )
+        lengths = np.concatenate([np.load(p) for p in sorted((work / "cache/perexample_metadata").glob("*.npy"))])
         selected = sum(_lines(path) for path in (work / "out").rglob("*.jsonl"))
     tree.stop()
 
@@ -147,18 +84,14 @@ def _lines(path: Path) -> int:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pool", required=True, type=Path, help='plain JSONL with "text"')
     parser.add_argument("--target", required=True, type=Path, help='plain JSONL with "text"')
     parser.add_argument("--select", required=True, type=int, metavar="K", help="documents to select")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--min-tokens", type=int, default=100, help="its min_example_length")
     arguments = parser.parse_args()
-    result = run_dsir(
-        arguments.pool, arguments.target, arguments.select, arguments.processes, arguments.min_tokens
-    )
+    result = run_dsir(arguments.pool, arguments.target, arguments.select, arguments.processes, arguments.min_tokens)
     print(json.dumps(result))
 
 

@@ -1,4 +1,4 @@
-"""Entropic OT by other libraries, measured alone: seconds, peak memory and the error they really reach.
+"""Entropic OT by other libraries, and by gotd, measured alone: seconds, peak memory and the error they really reach.
 
     min_P <P, C> + reg * KL(P | a b^T),   P 1 = a,  P^T 1 = b,   C_ij = |x_i - y_j|^2
 
@@ -9,7 +9,7 @@ One problem, one convention, one yardstick for every library:
   library.
 - each peer runs exactly the iterations it needs for `tol`. They are found before, in another process, so
   nobody pays for a stop rule that measures something else or looks only every tenth iteration. That `tol` is
-  reached is checked after.
+  reached is checked after. gotd alone runs its own stop rule inside the clock.
 - the clock covers everything from the vectors to the potentials, the cost matrix included; imports and JAX's
   compilation (one run on other vectors of the same shapes) come before.
 - peak memory is the growth of the resident set over the timed call, in a process of its own.
@@ -265,9 +265,7 @@ def geomloss(problem: Problem, iterations: int) -> Solve:
     from geomloss import ot as geomloss_ot
 
     def solve() -> tuple[Array, Array]:
-        inputs = [
-            torch.from_numpy(np.asarray(v, np.float32)) for v in (problem.X, problem.Y, problem.a, problem.b)
-        ]
+        inputs = [torch.from_numpy(np.asarray(v, np.float32)) for v in (problem.X, problem.Y, problem.a, problem.b)]
         with torch.no_grad():
             out = geomloss_ot.solve_sample(*inputs, reg=problem.reg, max_iter=iterations)
             f, g = (np.asarray(torch.as_tensor(v)) for v in (out.potential_a, out.potential_b))
@@ -291,7 +289,36 @@ def geomloss_search(problem: Problem, limit: int = 64) -> int:
     return iterations
 
 
+def gotd(problem: Problem, iterations: int) -> Solve:
+    """gotd as its users call it, with its own stop rule: `iterations` decides nothing here."""
+
+    def solve() -> tuple[Array, Array]:
+        found = _gotd_solution(problem)
+        return found.f.double().numpy(), found.g.double().numpy()
+
+    return solve
+
+
+def gotd_search(problem: Problem) -> int:
+    """Its passes over all rows, one matrix product each; those over every eighth row come on top."""
+    return int(_gotd_solution(problem).passes)
+
+
+def _gotd_solution(problem: Problem) -> Any:
+    import torch
+
+    from gotd import transport
+
+    measures = [
+        transport.Measure.of(torch.from_numpy(points), torch.from_numpy(weights))
+        for points, weights in ((problem.X, problem.a), (problem.Y, problem.b))
+    ]
+    posed = transport.Problem(*measures, problem.reg, transport.Cost.SQEUCLIDEAN)
+    return transport.solve(posed, tolerance=problem.tol)
+
+
 PEERS: dict[str, Peer] = {
+    "gotd": Peer(gotd, gotd_search),
     "pot-sinkhorn-f64": Peer(pot("sinkhorn", "float64"), plain_iterations),
     "pot-sinkhorn-f32": Peer(pot("sinkhorn", "float32"), plain_iterations),
     "pot-sinkhorn-torch-f64": Peer(pot("sinkhorn", "float64", "torch"), plain_iterations),
@@ -334,10 +361,10 @@ def measure(
     settings = ["--peer", peer, "--vectors", str(vectors), "--reg", str(reg_fraction), "--tol", str(tol)]
     timed = [*settings, "--stage", "time", "--repeats", str(repeats)]
     if iterations is not None:
-        return _child([*timed, "--iterations", str(iterations)])
-    found = _child([*settings, "--stage", "search"])["iterations"]
+        return child([*timed, "--iterations", str(iterations)])
+    found = child([*settings, "--stage", "search"])["iterations"]
     for count in (found, found + 1, found + 2):
-        result = _child([*timed, "--iterations", str(count)])
+        result = child([*timed, "--iterations", str(count)])
         # An answer far off is a failure of the method or its number format: iterations do not mend it.
         near = result["l1"] is not None and result["l1"] < 1.1 * tol
         if result["converged"] or not near:
@@ -345,10 +372,9 @@ def measure(
     return result
 
 
-def _child(arguments: list[str]) -> dict[str, Any]:
-    done = subprocess.run(
-        [sys.executable, __file__, *arguments], stdout=subprocess.PIPE, text=True, check=True
-    )
+def child(arguments: list[str], python: str = sys.executable) -> dict[str, Any]:
+    """One stage of this file, in a process of its own under `python`."""
+    done = subprocess.run([python, __file__, *arguments], stdout=subprocess.PIPE, text=True, check=True)
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return result
 
@@ -397,9 +423,7 @@ def _reset_peak() -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peer", required=True, choices=[*PEERS, "all"], help="all leaves out the slow ones")
     parser.add_argument("--vectors", required=True, type=Path)
     parser.add_argument("--reg", type=float, default=0.1, help="fraction of the mean cost")

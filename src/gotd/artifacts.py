@@ -1,8 +1,8 @@
 """A folder on disk that says what made it, and whether it is finished.
 
-    started.json    what was asked: written first. The same again resumes; anything else is refused
-    ...             the files of the stage
-    manifest.json   what came of it, with versions and digests: written last. No manifest, not finished
+started.json    what was asked: written first. The same again resumes; anything else is refused
+...             the files of the stage
+manifest.json   what came of it, with versions and digests: written last. No manifest, not finished
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from gotd.errors import ArtifactError
 
 MANIFEST = "manifest.json"
 STARTED = "started.json"
+PARTS_DONE = "parts/*.done.json"
+_ASKED = {"kind", "settings", "inputs"}
 _READ_BY_PEOPLE = orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY
 
 
@@ -58,9 +60,17 @@ class Artifact:
 
 
 def open_artifact(
-    folder: Path | str, kind: str, settings: Mapping[str, Any], inputs: Mapping[str, Any], *, overwrite: bool = False
+    folder: Path | str,
+    kind: str,
+    settings: Mapping[str, Any],
+    inputs: Mapping[str, Any],
+    *,
+    overwrite: bool = False,
 ) -> Artifact:
     """Start, resume, or find finished, the folder of a stage.
+
+    A folder made with other settings or inputs is refused, unless nothing in it is finished, as after an error at
+    the first step: then it is started anew.
 
     Raises:
         ArtifactError: the folder was made with other settings or inputs, or is not gotd's.
@@ -68,21 +78,23 @@ def open_artifact(
     path = Path(folder)
     asked = orjson.loads(orjson.dumps({"kind": kind, "settings": dict(settings), "inputs": dict(inputs)}))
     artifact = Artifact(path, asked)
+    if path.exists() and not path.is_dir():
+        raise ArtifactError(f"{path} is a file; wanted a folder. Choose an empty or new one")
     earlier = _earlier(path)
-    if overwrite and earlier is not None:
-        shutil.rmtree(path)
-        earlier = None
-    if earlier is None:
-        if path.exists() and any(path.iterdir()):
-            raise ArtifactError(f"{path} holds files that gotd did not make; choose an empty or new folder")
-        try:
+    if earlier is None and path.exists() and any(path.iterdir()):
+        raise ArtifactError(f"{path} holds files that gotd did not make; choose an empty or new folder")
+    try:
+        if overwrite and earlier is not None:
+            shutil.rmtree(path)
+            earlier = None
+        if earlier is None or not _is_of(earlier, asked):
+            if earlier is not None and _is_begun(path, earlier, kind):
+                change = _difference(earlier, asked)
+                raise ArtifactError(f"{path} was made otherwise: {change}. Pass --overwrite, or another --output")
             path.mkdir(parents=True, exist_ok=True)
             write_json(path / STARTED, asked)
-        except OSError as error:
-            raise ArtifactError(f"cannot write to {path}: {error.strerror}; choose another folder") from error
-    elif {name: earlier.get(name) for name in asked} != asked:
-        change = _difference(earlier, asked)
-        raise ArtifactError(f"{path} was made otherwise: {change}. Pass --overwrite, or another --output")
+    except OSError as error:
+        raise ArtifactError(f"cannot write to {path}: {error.strerror}; choose another folder") from error
     return artifact
 
 
@@ -103,10 +115,21 @@ def load_manifest(folder: Path | str, kind: str) -> dict[str, Any]:
 
 
 def _earlier(folder: Path) -> dict[str, Any] | None:
+    """What the folder was made with; None if it says nothing, or says it in another tool's words."""
     for name in (MANIFEST, STARTED):
         if (folder / name).exists():
-            return read_json(folder / name)
+            found = read_json(folder / name)
+            return found if _ASKED <= found.keys() else None
     return None
+
+
+def _is_of(earlier: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:
+    return all(earlier[name] == asked[name] for name in _ASKED)
+
+
+def _is_begun(folder: Path, earlier: Mapping[str, Any], kind: str) -> bool:
+    """Whether anything in the folder is worth keeping: a manifest, a finished part, another stage's files."""
+    return (folder / MANIFEST).exists() or any(folder.glob(PARTS_DONE)) or earlier["kind"] != kind
 
 
 def _difference(earlier: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
@@ -147,7 +170,9 @@ def write_json(path: Path, value: Any) -> None:
     temporary.replace(path)
 
 
-def versions(packages: Iterable[str] = ("gotd", "torch", "numpy", "scikit-learn", "pyarrow")) -> dict[str, str]:
+def versions(
+    packages: Iterable[str] = ("gotd", "torch", "numpy", "scikit-learn", "pyarrow"),
+) -> dict[str, str]:
     """Versions of Python and of what the figures depend on."""
     found = {"python": platform.python_version()}
     for package in packages:

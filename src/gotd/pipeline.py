@@ -150,9 +150,7 @@ def select(
         polish=polish,
         progress=progress,
     )
-    chosen = choose(
-        work / "scores", budget, work / "chosen", mix=mix, format=format, seed=seed, progress=progress
-    )
+    chosen = choose(work / "scores", budget, work / "chosen", mix=mix, format=format, seed=seed, progress=progress)
     fitted = read_json(work / "selector" / MANIFEST)
     _add_rejects(folder, work, fitted, separate=reference is not None)
     for path in sorted((work / "chosen").iterdir()):
@@ -188,8 +186,12 @@ def fit_settings(
     base = FitSettings(**others)
     if paper:
         base = base.as_published()
-    given = {"reg": reg, "debias": debias, "centre": centre}
-    return replace(base, **{name: value for name, value in given.items() if value is not None})
+    return replace(
+        base,
+        reg=base.reg if reg is None else reg,
+        debias=base.debias if debias is None else debias,
+        centre=base.centre if centre is None else centre,
+    )
 
 
 def _many(value: Sequence[str] | str) -> list[str]:
@@ -198,7 +200,7 @@ def _many(value: Sequence[str] | str) -> list[str]:
 
 def _add_rejects(folder: Path, work: Path, fitted: dict[str, Any], *, separate: bool) -> None:
     """The rejects of the pool, then those of the target and of a reference that is not the pool."""
-    target = {line.partition(" ")[0] for line in fitted["inputs"]["target"]}
+    target = {line.rpartition(" ")[0] for line in fitted["inputs"]["target"]}
     with RejectWriter(folder / REJECTS) as out:
         for path in (work / "chosen" / REJECTS, work / "selector" / REJECTS):
             for line in path.read_bytes().splitlines():

@@ -22,10 +22,13 @@ from numpy.typing import NDArray
 from gotd.encoders import Encoder, restore_encoder
 from gotd.errors import ArtifactError, InputError
 from gotd.selection.gradient import Gradient, Objective
-from gotd.transport import Cost, Measure, SoftMin, Space
+from gotd.transport import Cost, Measure, Pass, SoftMin, Space
 
 FILE_NAME = "potential.safetensors"
 FORMAT = 1
+# Rows scored at a time. For few rows BLAS takes other paths, which round otherwise: in blocks of one shape the score
+# of a document has the same bits whatever its neighbours are.
+_ROWS = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +102,20 @@ class Potential:
         Raises:
             InputError: vectors of another length, or with NaN.
         """
-        points = self.points(items)
-        found = self.attract(points)
-        if self.repel is not None:
-            found = found - self.repel(points)
-        return found.numpy()
+        return self.priced(self.points(items)).f.numpy()
+
+    def priced(self, points: torch.Tensor, weights: torch.Tensor | None = None) -> Pass:
+        """phi (n,) of points (n, d), and with weights (n,) the mass (m,) that each target receives from them."""
+        phi = torch.empty(len(points))
+        col = torch.zeros(len(self.attract.g), dtype=torch.float64)
+        for start in range(0, len(points), _ROWS):
+            block = _filled(points[start : start + _ROWS])
+            held = None if weights is None else _filled(weights[start : start + _ROWS])
+            found = self.attract.plan_pass(block, held)
+            f = found.f if self.repel is None else found.f - self.repel(block)
+            phi[start : start + _ROWS] = f[: len(points) - start]
+            col += found.col
+        return Pass(phi, col)
 
     def points(self, items: Sequence[str] | NDArray[np.float32]) -> torch.Tensor:
         """Texts or raw vectors as points (n, d) of the space."""
@@ -173,8 +185,8 @@ class Potential:
         fitted = {k.removeprefix(prefix): v.numpy() for k, v in tensors.items() if k.startswith(prefix)}
 
         def softmin(name: str) -> SoftMin:
-            part = (tensors[f"{name}.{field}"] for field in ("points", "g", "log_b"))
-            return SoftMin(*part, reg=reg, cost=cost)
+            points, g, log_b = (tensors[f"{name}.{part}"] for part in ("points", "g", "log_b"))
+            return SoftMin(points, g, log_b, reg, cost)
 
         attract = softmin("attract")
         target = Measure.of(attract.points, attract.log_b.exp())
@@ -183,14 +195,18 @@ class Potential:
             space=Space(tensors.get("space.mean")),
             attract=attract,
             repel=softmin("repel") if "repel.g" in tensors else None,
-            objective=Objective(
-                target, reg, cost, about["debias"], about["centroids"], about["seed"], about["own"]
-            ),
+            objective=Objective(target, reg, cost, about["debias"], about["centroids"], about["seed"], about["own"]),
             reference=Measure.of(tensors["reference.points"].float(), tensors["reference.weights"]),
             level=about["level"],
             quality=Quality(**about["quality"]),
             settings=about["settings"],
         )
+
+
+def _filled(rows: torch.Tensor) -> torch.Tensor:
+    """Rows of zeros after the last, up to a full block."""
+    missing = _ROWS - len(rows)
+    return torch.cat([rows, rows.new_zeros(missing, *rows.shape[1:])]) if missing else rows
 
 
 def _halves(name: str, part: SoftMin | None) -> dict[str, torch.Tensor]:

@@ -30,9 +30,7 @@ CONTENTS = {
 def file(request, make, tmp_path):
     if request.param in CONTENTS:
         return make(request.param, CONTENTS[request.param])
-    pq.write_table(
-        pa.table({"text": [f"t{i}" for i in range(3000)]}), tmp_path / "a.parquet", row_group_size=100
-    )
+    pq.write_table(pa.table({"text": [f"t{i}" for i in range(3000)]}), tmp_path / "a.parquet", row_group_size=100)
     return find([str(tmp_path / "a.parquet")])[0]
 
 

@@ -31,9 +31,7 @@ def names(files):
 
 def test_folders_globs_and_files_sorted_and_once(folder):
     assert names(find([str(folder)])) == ["a.ndjson", "b.jsonl", "c.txt"]
-    assert names(find([str(folder / "*.jsonl"), str(folder / "b.jsonl"), str(folder)])) == names(
-        find([str(folder)])
-    )
+    assert names(find([str(folder / "*.jsonl"), str(folder / "b.jsonl"), str(folder)])) == names(find([str(folder)]))
     assert names(find([str(folder / "**" / "*.txt")])) == ["c.txt"]
     assert names(find([str(folder / "*")])) == ["a.ndjson", "b.jsonl", "c.txt"]
 
@@ -132,9 +130,7 @@ def test_missing_packages_are_named(monkeypatch, given, kind, message):
 
 def test_one_json_array_is_refused(make):
     for name, content in (("a.json", b"\xef\xbb\xbf \n[{}]"), ("a.json.gz", gzip.compress(b"[]"))):
-        with pytest.raises(
-            InputError, match=r"found one JSON array, wanted one object a line\. Convert it: jq"
-        ):
+        with pytest.raises(InputError, match=r"found one JSON array, wanted one object a line\. Convert it: jq"):
             make(name, content)
     assert make("b.json", b'{"text": "a"}').format == "jsonl"
 

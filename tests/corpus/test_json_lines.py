@@ -37,9 +37,7 @@ BAD_LINES = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("line", "reason", "part"), [case[1:] for case in BAD_LINES], ids=lambda x: str(x)[:20]
-)
+@pytest.mark.parametrize(("line", "reason", "part"), [case[1:] for case in BAD_LINES], ids=lambda x: str(x)[:20])
 def test_a_bad_line_is_named_and_costs_only_itself(make, read_all, line, reason, part):
     file = make("a.jsonl", GOOD + b"\n" + line + b"\n" + GOOD + b"\n")
     first, fault, last = read_all(file)
@@ -137,9 +135,7 @@ def test_row_numbers_in_a_later_shard_count_from_the_start_of_the_file(make):
 
 lines = st.one_of(
     st.binary(max_size=30).map(lambda line: line.replace(b"\n", b"")),
-    st.sampled_from(
-        [GOOD, b"", b"\r", b'{"text": "\xe2\x80\xa8"}', b'{"text": "\\udfff"}', b"\xef\xbb\xbf" + GOOD]
-    ),
+    st.sampled_from([GOOD, b"", b"\r", b'{"text": "\xe2\x80\xa8"}', b'{"text": "\\udfff"}', b"\xef\xbb\xbf" + GOOD]),
 )
 
 

@@ -19,9 +19,7 @@ from gotd.errors import InputError, SettingsError
 
 def as_jsonl(name: str, rows: int, bad_every: int = 0) -> bytes:
     lines = [
-        b"bad"
-        if bad_every and i % bad_every == 0
-        else orjson.dumps({"text": f"{name} {i}", "id": f"{name}{i}"})
+        b"bad" if bad_every and i % bad_every == 0 else orjson.dumps({"text": f"{name} {i}", "id": f"{name}{i}"})
         for i in range(rows)
     ]
     return b"\n".join(lines)

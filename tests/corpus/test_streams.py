@@ -60,10 +60,7 @@ def test_a_truncated_stream_keeps_the_rows_before(make, read_all, suffix, pack, 
     # gzip decodes to the last bits, zstd by blocks of 128 KiB.
     assert len(good) >= kept * len(LINES) - (5 if suffix == "gz" else 500)
     assert (fault.reason, fault.row) == ("truncated-stream", len(good) + 1)
-    assert (
-        f"a.jsonl.{suffix}:{len(good) + 1}: the compressed stream ends early after row {len(good)}"
-        in fault.message
-    )
+    assert f"a.jsonl.{suffix}:{len(good) + 1}: the compressed stream ends early after row {len(good)}" in fault.message
     assert LINES[len(good)].startswith(fault.excerpt.encode()[:200])
 
 

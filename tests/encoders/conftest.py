@@ -13,9 +13,7 @@ def _tokenizer(special: bool) -> Any:
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
     tokenizer = Tokenizer(
-        models.WordPiece(
-            {word: i for i, word in enumerate(WORDS)}, unk_token="[UNK]", max_input_chars_per_word=100
-        )
+        models.WordPiece({word: i for i, word in enumerate(WORDS)}, unk_token="[UNK]", max_input_chars_per_word=100)
     )
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     if special:
@@ -58,9 +56,9 @@ def gpt2(tmp_path_factory: pytest.TempPathFactory) -> Path:
     PreTrainedTokenizerFast(tokenizer_object=_tokenizer(special=False)).save_pretrained(folder)
     torch.manual_seed(0)
     ends = {"bos_token_id": 0, "eos_token_id": 0}
-    GPT2Model(
-        GPT2Config(vocab_size=len(WORDS), n_embd=8, n_layer=1, n_head=2, n_positions=64, **ends)
-    ).save_pretrained(folder)
+    GPT2Model(GPT2Config(vocab_size=len(WORDS), n_embd=8, n_layer=1, n_head=2, n_positions=64, **ends)).save_pretrained(
+        folder
+    )
     return folder
 
 

@@ -9,10 +9,7 @@ from gotd.encoders import Encoder, fit_encoder, restore_encoder
 from gotd.errors import ArtifactError
 
 TEXTS = [
-    f"{noun} {verb} the {thing}"
-    for noun in ("cat", "dog")
-    for verb in ("saw", "ate")
-    for thing in ("fish", "bird")
+    f"{noun} {verb} the {thing}" for noun in ("cat", "dog") for verb in ("saw", "ate") for thing in ("fish", "bird")
 ]
 
 

@@ -19,8 +19,7 @@ def corpus(n: int, seed: int = 0) -> list[str]:
     rng = np.random.default_rng(seed)
     words = [topic.split() for topic in TOPICS]
     return [
-        " ".join([*rng.choice(words[i % 3], rng.integers(3, 20)), *rng.choice(words[(i + 1) % 3], 2)])
-        for i in range(n)
+        " ".join([*rng.choice(words[i % 3], rng.integers(3, 20)), *rng.choice(words[(i + 1) % 3], 2)]) for i in range(n)
     ]
 
 
@@ -65,9 +64,7 @@ def test_texts_of_one_topic_are_nearest_to_each_other(fitted: Lsa) -> None:
     assert (cosine.argmax(1) % 3 == np.arange(60) % 3).mean() > 0.95
 
 
-def test_a_vector_does_not_depend_on_its_batch_bit_for_bit(
-    fitted: Lsa, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_vector_does_not_depend_on_its_batch_bit_for_bit(fitted: Lsa, monkeypatch: pytest.MonkeyPatch) -> None:
     texts = [*corpus(150, seed=2), "naïve cat 中文", "", "blood " * 400]
     together = fitted.encode(texts)
     alone = np.concatenate([fitted.encode([text]) for text in texts])

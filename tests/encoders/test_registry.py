@@ -90,9 +90,7 @@ def test_precomputed_vectors_come_with_the_records() -> None:
     assert isinstance(encoder, Encoder)
     assert (restored.spec, restored.dim, restored.fingerprint) == ("precomputed", 384, encoder.fingerprint)
     assert encoder.fingerprint != Precomputed(256).fingerprint
-    with pytest.raises(
-        SettingsError, match=r"\(384 numbers each\), and 2 texts came without\. Pass --embedding-field"
-    ):
+    with pytest.raises(SettingsError, match=r"\(384 numbers each\), and 2 texts came without\. Pass --embedding-field"):
         restored.encode(["a", "b"])
     with pytest.raises(SettingsError, match=r"takes its vectors from the records. Pass --embedding-field"):
         fit_encoder("precomputed", ["a"])

@@ -74,9 +74,7 @@ def test_a_changed_file_changes_the_fingerprint(encoder: Static, tmp_path: Path)
 
 def test_without_the_wheel_the_pip_line_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gotd.encoders.local.find_spec", lambda name: None)
-    with pytest.raises(
-        MissingExtra, match=r"static needs wordllama, tokenizers.* pip install 'gotd\[static\]'"
-    ):
+    with pytest.raises(MissingExtra, match=r"static needs wordllama, tokenizers.* pip install 'gotd\[static\]'"):
         fit_encoder("static", [])
 
 

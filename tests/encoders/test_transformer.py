@@ -17,9 +17,7 @@ KINDS = ["hf:bert", "bert", "hf:gpt2", "sentence", "model2vec:model2vec", "model
 
 
 @pytest.fixture
-def spec(
-    request: pytest.FixtureRequest, bert: Path, gpt2: Path, sentence_folder: Path, model2vec_folder: Path
-) -> str:
+def spec(request: pytest.FixtureRequest, bert: Path, gpt2: Path, sentence_folder: Path, model2vec_folder: Path) -> str:
     kind, colon, name = request.param.rpartition(":")
     folders = {"bert": bert, "gpt2": gpt2, "sentence": sentence_folder, "model2vec": model2vec_folder}
     return f"{kind}{colon}{folders[name]}"
@@ -64,9 +62,7 @@ def test_a_model_that_changed_in_its_place_is_noticed(spec: str, tmp_path: Path)
         restore_encoder(encoder.config(), {}, device="cpu")
 
 
-def test_a_folder_tells_by_itself_what_it_holds(
-    bert: Path, sentence_folder: Path, model2vec_folder: Path
-) -> None:
+def test_a_folder_tells_by_itself_what_it_holds(bert: Path, sentence_folder: Path, model2vec_folder: Path) -> None:
     folders = {"transformer": bert, "sentence-transformers": sentence_folder, "model2vec": model2vec_folder}
     for kind, folder in folders.items():
         assert fit_encoder(str(folder), [], device="cpu").config()["kind"] == kind
@@ -85,9 +81,7 @@ def test_the_mean_is_over_the_tokens_of_the_text(bert: Path) -> None:
 
 
 def test_what_stands_in_the_padding_is_never_seen() -> None:
-    hidden = torch.tensor(
-        [[[1.0, 3.0], [3.0, 5.0], [torch.nan, torch.inf]], [[2.0, 2.0], [9.0, 9.0], [9.0, 9.0]]]
-    )
+    hidden = torch.tensor([[[1.0, 3.0], [3.0, 5.0], [torch.nan, torch.inf]], [[2.0, 2.0], [9.0, 9.0], [9.0, 9.0]]])
     mask = torch.tensor([[1, 1, 0], [1, 0, 0]])
     assert masked_mean(hidden, mask).tolist() == [[2.0, 4.0], [2.0, 2.0]]
     assert masked_mean(hidden, torch.zeros_like(mask)).tolist() == [[0.0, 0.0], [0.0, 0.0]]
@@ -136,9 +130,7 @@ def test_an_empty_text_is_zero_where_the_tokenizer_adds_nothing(gpt2: Path) -> N
         ("config.json", "hf:", "no model could be loaded from this folder"),
     ],
 )
-def test_a_folder_that_lacks_a_file_says_so(
-    bert: Path, tmp_path: Path, file: str, prefix: str, message: str
-) -> None:
+def test_a_folder_that_lacks_a_file_says_so(bert: Path, tmp_path: Path, file: str, prefix: str, message: str) -> None:
     folder = tmp_path / "broken"
     shutil.copytree(bert, folder)
     for path in [*folder.glob("tokenizer*")] if "tokenizer" in file else [folder / file]:
@@ -218,8 +210,6 @@ def test_a_sentence_transformers_id_goes_to_the_library(monkeypatch: pytest.Monk
         raise OSError("offline")
 
     monkeypatch.setattr("sentence_transformers.SentenceTransformer", offline)
-    with pytest.raises(
-        SettingsError, match='"sentence-transformers/some-model" could not be loaded: offline'
-    ):
+    with pytest.raises(SettingsError, match='"sentence-transformers/some-model" could not be loaded: offline'):
         fit_encoder("sentence-transformers/some-model", [])
     assert asked == [("sentence-transformers/some-model", {"device": "cpu", "trust_remote_code": False})]

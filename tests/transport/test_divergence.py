@@ -50,7 +50,7 @@ def test_value_is_transport_to_itself(draw):
 
 
 def test_averaged_steps_halve_the_error(draw):
-    """The step's Jacobian is (1 - P) / 2 with P positive: the error at least halves, so 20 passes give 1e-6."""
+    """The step's Jacobian is (1 - P) / 2, P positive: the error halves, so 20 passes give 1e-6."""
     found = solve_symmetric(draw(60, 3), 0.01, tolerance=1e-6)
     assert found.converged
     assert found.passes <= 25
@@ -77,7 +77,7 @@ def test_a_weight_of_zero_takes_a_point_out(draw):
 
 
 def test_an_exponential_that_overflows_does_not_stop_the_fit(draw):
-    """Long vectors under the cosine cost have costs far below zero: the first error is infinite, never NaN."""
+    """Long vectors have cosine costs far below zero: the first error is infinite, never NaN."""
     long = draw(40, 6, dtype=torch.float32)
     long = Measure.of(20 * long.points, long.weights * (torch.arange(40) % 2))
     found = solve_symmetric(long, 1e-3)
@@ -90,7 +90,8 @@ def test_an_exponential_that_overflows_does_not_stop_the_fit(draw):
 def test_divergence_and_its_potentials_are_those_of_geomloss(draw, reg):
     """geomloss' cost is |x - y|^2 / 2 (the cosine cost on unit vectors), its blur the root of reg.
 
-    Its debiased potentials are f_PT - f_PP and g_PT - g_TT, and S = <a, F> + <b, G>.
+    Its debiased potentials are f_PT - f_PP and g_PT - g_TT. It anneals blur by `scaling` and stops there, so
+    its potentials lag by about 2 (1 - scaling), its values by the square.
     """
     reference, target = draw(40, 7), draw(25, 8, shift=0.7)
     a, b = reference.weights, target.weights
@@ -105,13 +106,28 @@ def test_divergence_and_its_potentials_are_those_of_geomloss(draw, reg):
     F, G = (each.flatten() for each in SamplesLoss("sinkhorn", debias=True, potentials=True, **settings)(*args))
     f, g = cross.f - own.f, cross.g - other.f
     constant = float(a @ (f - F))
-    torch.testing.assert_close(f, F + constant, rtol=0, atol=1e-4)
-    torch.testing.assert_close(g, G - constant, rtol=0, atol=1e-4)
+    torch.testing.assert_close(f, F + constant, rtol=0, atol=3e-3)
+    torch.testing.assert_close(g, G - constant, rtol=0, atol=3e-3)
+
+
+def test_the_new_geomloss_takes_the_whole_square_and_keeps_the_two_potentials_apart(draw):
+    """geomloss.ot: cost |x - y|^2, value the divergence, potential_a = f_PT and potential_aa = f_PP."""
+    geomloss_ot = pytest.importorskip("geomloss.ot")
+    reference, target, reg = draw(40, 7), draw(25, 8, shift=0.7), 0.4
+    cross = solve(Problem(reference, target, reg, Cost.SQEUCLIDEAN), tolerance=1e-11)
+    own, other = (symmetric(each, reg, Cost.SQEUCLIDEAN) for each in (reference, target))
+    settings = {"a": reference.weights, "b": target.weights, "debias": True, "reg": reg, "max_iter": 1000}
+    theirs = geomloss_ot.solve_sample(reference.points, target.points, **settings)
+    assert cross.value - (own.value + other.value) / 2 == pytest.approx(float(theirs.value), abs=1e-4)
+    torch.testing.assert_close(own.f, theirs.potential_aa.flatten(), rtol=0, atol=1e-3)
+    f = theirs.potential_a.flatten()
+    constant = float(reference.weights @ (cross.f - f))
+    torch.testing.assert_close(cross.f, f + constant, rtol=0, atol=1e-2)
 
 
 @pytest.mark.parametrize("cost", Cost)
 def test_divergence_is_zero_at_the_target_and_positive_elsewhere(draw, cost):
-    """S(P, P) = 0 and its gradient f_PT - f_PP is constant there; S(P, T) > 0 otherwise (Feydy et al. 2019)."""
+    """S(P, P) = 0, its gradient f_PT - f_PP is constant there; else S > 0 (Feydy et al. 2019)."""
     measure, other, reg = draw(40, 9), draw(40, 10, shift=0.3), 0.3 * cost.gamma
     own = symmetric(measure, reg, cost)
     cross = solve(Problem(measure, measure, reg, cost), tolerance=1e-11)
@@ -133,11 +149,21 @@ class TestSummarised:
         )
 
     def test_cost_to_a_centroid_is_the_mean_cost_to_its_documents(self, draw):
-        """1 - <x, c> with c = sum_i w_i y_i / sum_i w_i is sum_i w_i (1 - <x, y_i>) / sum_i w_i: linear in y."""
+        """With c = sum_i w_i y_i, 1 - <x, c> = sum_i w_i (1 - <x, y_i>): linear in y."""
         measure, x = draw(100, 12), draw(5, 13).points
         kernel = Kernel(x, summarised(measure, centroids=1).points, Cost.COSINE)
         to_centroid = kernel.softmin(torch.zeros(1).double(), torch.zeros(1).double(), 1.0)
         torch.testing.assert_close(to_centroid, (1 - x @ measure.points.T) @ measure.weights, rtol=0, atol=1e-12)
+
+    def test_transport_between_centroids_is_an_upper_bound(self, draw):
+        """A plan between centroids, spread over their documents, keeps its cosine cost and its KL."""
+        measure = draw(200, 23)
+        whole = symmetric(measure).value
+        values = [symmetric(summarised(measure, centroids=count)).value for count in (10, 5, 1)]
+        assert all(value > whole for value in values)
+        assert values[-1] == pytest.approx(
+            Cost.COSINE.mean(measure.points, measure.weights, measure.points, measure.weights)
+        )
 
     def test_centroids_are_not_brought_to_unit_length(self, draw):
         assert float(summarised(draw(400, 14)).points.norm(dim=1).max()) < 0.99

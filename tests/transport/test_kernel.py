@@ -58,7 +58,7 @@ def test_kept_products_in_float64_are_exact(problem, g):
 
 
 def test_kept_products_in_bfloat16_leave_the_ranking(draw):
-    """Top 5 % of 400 by f, from bfloat16 and from float32 products, over ten draws: overlap of at least .98."""
+    """Top 5 % of 400 by f, from bfloat16 and float32 products, over ten draws: overlap >= .98."""
     shared = 0
     for seed in range(10):
         reference = draw(400, seed, dim=32, dtype=torch.float32)
@@ -66,9 +66,7 @@ def test_kept_products_in_bfloat16_leave_the_ranking(draw):
         g = torch.zeros(40)
         kept = kernel_of(problem, passes=2)
         assert kept._kept.dtype == torch.bfloat16
-        best = [
-            set(one_pass(each, problem, g).f.argsort()[:20].tolist()) for each in (kept, kernel_of(problem))
-        ]
+        best = [set(one_pass(each, problem, g).f.argsort()[:20].tolist()) for each in (kept, kernel_of(problem))]
         shared += len(best[0] & best[1])
     assert shared / 200 >= 0.98
 
@@ -101,7 +99,7 @@ def test_without_row_weights_there_is_no_marginal(problem, g):
 
 
 def test_a_far_smaller_reg_does_not_overflow(problem, g):
-    """As reg -> 0 the soft minimum is the minimum: f_i -> min_j C_ij - g_j, over targets that weigh something."""
+    """As reg -> 0 the soft minimum is the minimum: f_i -> min_j C_ij - g_j."""
     reg = 1e-8
     found = kernel_of(problem).softmin(g, problem.target.log_weights, reg)
     hard = (1 - problem.reference.points @ problem.target.points.T - g).amin(1)

@@ -45,6 +45,8 @@ def test_reg_must_be_a_positive_number(draw, reg):
 def test_both_sides_live_in_one_space(draw):
     with pytest.raises(InputError, match="target vectors have 5 dimensions, reference vectors 6; embed both alike"):
         Problem(draw(5, 1), draw(4, 2, dim=5), 0.1)
+    with pytest.raises(InputError, match="target vectors have 5 dimensions, reference vectors 6; embed both alike"):
+        Problem.scaled(draw(5, 1), draw(4, 2, dim=5), 0.1)
 
 
 @pytest.mark.parametrize("cost", Cost)

@@ -1,6 +1,8 @@
-"""The potentials of entropic transport, against POT, against exact transport and against their own definition."""
+"""The potentials of entropic transport, against POT, exact transport and their own definition."""
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import numpy as np
 import ot
@@ -53,8 +55,8 @@ def test_potentials_are_pots_up_to_one_constant(draw, costs, fraction, cost):
 def test_value_is_pots_with_kl_and_differs_from_its_entropy_by_the_weights(draw, costs, fraction):
     """OT_reg = <P, C> + reg KL(P | a b^T).
 
-    POT's reg_type="KL" is that; its "entropy" is <P, C> + reg sum P log P, which is greater by
-    reg (sum a log a + sum b log b); its sinkhorn2 is <P, C> alone; potentials of ot.solve are log u and log v.
+    POT's reg_type="KL" is that; its "entropy" is <P, C> + reg sum P log P, which differs by
+    reg (sum a log a + sum b log b); its sinkhorn2 is <P, C> alone. ot.solve's potentials are log u, log v.
     """
     problem = Problem.scaled(draw(40, 3), draw(20, 4, shift=0.7), fraction)
     a, b, reg, matrix = problem.reference.weights, problem.target.weights, problem.reg, costs(problem)
@@ -108,9 +110,7 @@ def test_calibrated_gradient_of_lava_only_centres_f(draw):
         direction = torch.full((n,), -1 / (n - 1), dtype=torch.float64)
         direction[i] = 1.0
         above, below = (
-            exactly(
-                Problem(Measure(reference.points, reference.weights + s * direction), target, problem.reg)
-            ).value
+            exactly(Problem(Measure(reference.points, reference.weights + s * direction), target, problem.reg)).value
             for s in (amount, -amount)
         )
         assert (above - below) / (2 * amount) == pytest.approx(float(lava[i]), abs=1e-6)
@@ -132,12 +132,8 @@ def test_a_weight_of_zero_takes_a_point_out(draw, side):
     whole = sides[side]
     kept = torch.arange(len(whole)) % 4 != 1
     reg = 0.05
-    with_zeros = exactly(
-        Problem(**(sides | {side: Measure.of(whole.points, whole.weights * kept)}), reg=reg)
-    )
-    without = exactly(
-        Problem(**(sides | {side: Measure.of(whole.points[kept], whole.weights[kept])}), reg=reg)
-    )
+    with_zeros = exactly(Problem(**(sides | {side: Measure.of(whole.points, whole.weights * kept)}), reg=reg))
+    without = exactly(Problem(**(sides | {side: Measure.of(whole.points[kept], whole.weights[kept])}), reg=reg))
     assert with_zeros.value == pytest.approx(without.value, abs=1e-10)
     f, g = with_zeros.f, with_zeros.g
     f, g = (f[kept], g) if side == "reference" else (f, g[kept])
@@ -184,7 +180,7 @@ def test_the_value_never_falls_with_more_passes(draw):
     """H is concave and every accepted step raises it: steps that lower it are undone."""
     problem = Problem.scaled(draw(60, 17), draw(30, 18, shift=1.0), 3e-3)
     values = [solve(problem, tolerance=1e-9, max_passes=passes).value for passes in range(1, 40)]
-    assert all(later >= earlier - 1e-6 * problem.reg for earlier, later in zip(values, values[1:]))
+    assert all(later >= earlier - 1e-6 * problem.reg for earlier, later in pairwise(values))
 
 
 def test_converged_needs_no_advice(draw):
@@ -201,9 +197,7 @@ def test_warm_start_gives_the_same_answer_in_fewer_passes(draw):
     cold, warm = exactly(near), exactly(near, init=exactly(problem).g)
     assert warm.passes < cold.passes
     target_mean = target.weights
-    torch.testing.assert_close(
-        centred(warm.g, target_mean), centred(cold.g, target_mean), rtol=0, atol=1e-8
-    )
+    torch.testing.assert_close(centred(warm.g, target_mean), centred(cold.g, target_mean), rtol=0, atol=1e-8)
     assert warm.value == pytest.approx(cold.value, abs=1e-11)
     assert exactly(problem, init=exactly(problem).g).passes == 1
 
@@ -271,9 +265,7 @@ def test_a_tiny_reg_gives_numbers(draw, costs, dtype, fraction):
 
 
 def test_the_same_input_gives_the_same_bits(draw):
-    problem = Problem.scaled(
-        draw(300, 28, dtype=torch.float32), draw(40, 29, shift=1.0, dtype=torch.float32), 0.02
-    )
+    problem = Problem.scaled(draw(300, 28, dtype=torch.float32), draw(40, 29, shift=1.0, dtype=torch.float32), 0.02)
     first, second = solve(problem), solve(problem)
     assert torch.equal(first.f, second.f)
     assert torch.equal(first.g, second.g)
@@ -287,9 +279,7 @@ def test_the_coarse_start_does_not_change_the_answer(draw, monkeypatch):
     rows_seen = []
     every = solver.Kernel.every
     monkeypatch.setattr(solver, "_COARSE", 2)
-    monkeypatch.setattr(
-        solver.Kernel, "every", lambda self, step: rows_seen.append(step) or every(self, step)
-    )
+    monkeypatch.setattr(solver.Kernel, "every", lambda self, step: rows_seen.append(step) or every(self, step))
     coarse = exactly(problem)
     assert rows_seen == [2]
     assert coarse.value == pytest.approx(plain.value, abs=1e-11)

@@ -31,7 +31,7 @@ def test_uncentred_only_the_length_goes(vectors):
 
 
 def test_centring_takes_the_mean_of_the_unit_vectors_off(vectors):
-    """v -> v / |v|, minus the reference's mean, again to unit length; new vectors use the reference's mean."""
+    """v -> v / |v|, minus the reference's mean, again to unit length; that mean serves new vectors."""
     space = Space.fit(vectors, centre=True)
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     np.testing.assert_allclose(space.mean.numpy(), unit.mean(0), atol=1e-6)

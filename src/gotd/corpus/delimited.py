@@ -111,9 +111,7 @@ def _rows(file: File, lines: _Lines) -> Iterator[_Row]:
             return
         except BrokenStream as fault:
             begun = "".join(lines.row).encode("utf-8", "surrogateescape")
-            raise _BrokenRow(
-                first, BrokenStream(fault.reason, fault.detail, begun + fault.fragment)
-            ) from None
+            raise _BrokenRow(first, BrokenStream(fault.reason, fault.detail, begun + fault.fragment)) from None
         except csv.Error as error:
             lines.give_back_all_but_first()
             reader = csv.reader(lines, delimiter=delimiter, strict=True)

@@ -71,9 +71,7 @@ class Fields:
         return [name for name in wanted if name not in columns]
 
 
-def document_maker(
-    fields: Fields, source: str, *, plain: bool = False
-) -> Callable[[Record, bytes, int], Document]:
+def document_maker(fields: Fields, source: str, *, plain: bool = False) -> Callable[[Record, bytes, int], Document]:
     """The function (record, its JSON bytes, position) -> Document; it raises `Unusable`.
 
     Args:

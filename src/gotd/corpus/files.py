@@ -98,9 +98,7 @@ def _system(given: str) -> tuple[Any, str]:
     except ImportError as error:
         if protocol == "hf":
             raise MissingExtra(given, "huggingface-hub", "hub") from error
-        raise SettingsError(
-            f"{given}: {error}. Install that package with pip, or pass a local path."
-        ) from error
+        raise SettingsError(f"{given}: {error}. Install that package with pip, or pass a local path.") from error
     except ValueError as error:
         raise SettingsError(f"{given}: {error}. Pass a path, or a URL that fsspec knows.") from error
     return system, path

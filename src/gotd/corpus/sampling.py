@@ -50,9 +50,7 @@ class Sampled:
     rejects: list[Reject]
 
 
-def sample(
-    files: Sequence[File], fields: Fields, size: int | None, seed: int, on_error: OnError = "skip"
-) -> Sampled:
+def sample(files: Sequence[File], fields: Fields, size: int | None, seed: int, on_error: OnError = "skip") -> Sampled:
     """Draw `size` documents from all rows of all files; None takes every one.
 
     Args:
@@ -102,9 +100,7 @@ class _Draw:
     def result(self) -> Sampled:
         drawn = sorted(self.heap, key=lambda entry: (entry[3].path, entry[2].position, entry[2].piece))
         bar = self.bar  # early rejects above it were met only because of the order of the files
-        rejects = sorted(
-            (item for h, item in self.rejects if h < bar), key=lambda item: (item.file, item.row)
-        )
+        rejects = sorted((item for h, item in self.rejects if h < bar), key=lambda item: (item.file, item.row))
         return Sampled([entry[2] for entry in drawn], [entry[3] for entry in drawn], self.rows, rejects)
 
 

@@ -52,9 +52,7 @@ def open_raw(path: str) -> BinaryIO:
             return cast(BinaryIO, fsspec.open(path, "rb").open())
         return open(path, "rb")
     except OSError as error:
-        raise InputError(
-            f"{path}: cannot be opened ({error.strerror or error}). Check path and rights."
-        ) from error
+        raise InputError(f"{path}: cannot be opened ({error.strerror or error}). Check path and rights.") from error
 
 
 def chunks(path: str, compression: Compression | None, start: int = 0, stop: int = -1) -> Iterator[bytes]:
@@ -79,9 +77,7 @@ def chunks(path: str, compression: Compression | None, start: int = 0, stop: int
 
 _MACHINES: dict[Compression, Callable[[], _Decompressor]] = {
     "gz": lambda: cast(_Decompressor, zlib.decompressobj(wbits=31)),
-    "zst": lambda: cast(
-        _Decompressor, zstandard.ZstdDecompressor(max_window_size=LONGEST_WINDOW).decompressobj()
-    ),
+    "zst": lambda: cast(_Decompressor, zstandard.ZstdDecompressor(max_window_size=LONGEST_WINDOW).decompressobj()),
 }
 
 

@@ -106,12 +106,8 @@ def _alpaca_text(row: Record) -> str:
 
 def _missing(row: Record, name: str) -> Unusable:
     if name in row:
-        return Unusable(
-            "text-missing", f'found null in "{name}", wanted a string. Fill it in or remove the row.'
-        )
-    longest = max(
-        (key for key in row if isinstance(row[key], str)), key=lambda key: len(row[key]), default=None
-    )
+        return Unusable("text-missing", f'found null in "{name}", wanted a string. Fill it in or remove the row.')
+    longest = max((key for key in row if isinstance(row[key], str)), key=lambda key: len(row[key]), default=None)
     remedy = f"Pass --text-field {longest[:40]}." if longest else "Fill it in or remove the row."
     return Unusable("text-missing", f'no field "{name}"; found {field_list(row)}. {remedy}')
 
@@ -119,6 +115,5 @@ def _missing(row: Record, name: str) -> Unusable:
 def _not_text(name: str, value: object) -> Unusable:
     return Unusable(
         "text-not-text",
-        f'found {type(value).__name__} in "{name}", wanted a string. Write it as text, or pass another '
-        "--text-field.",
+        f'found {type(value).__name__} in "{name}", wanted a string. Write it as text, or pass another --text-field.',
     )

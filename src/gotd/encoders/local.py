@@ -27,8 +27,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         found = ", ".join(sorted(child.name for child in folder.iterdir())[:5]) or "nothing"
         raise SettingsError(
-            f"{folder}: no config.json or modules.json; found {found}. "
-            "Pass a folder written by save_pretrained."
+            f"{folder}: no config.json or modules.json; found {found}. Pass a folder written by save_pretrained."
         )
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
@@ -51,8 +50,7 @@ def load(name: str, loader: Callable[[], Model]) -> Model:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         if Path(name).is_dir():
             message = (
-                f"{name}: no model could be loaded from this folder: {reason}. "
-                "It wants config, weights and tokenizer."
+                f"{name}: no model could be loaded from this folder: {reason}. It wants config, weights and tokenizer."
             )
         else:
             message = (

@@ -110,8 +110,7 @@ def fit_lsa(texts: Sequence[str], *, dim: int = DIM, seed: int = 0) -> Lsa:
     parts = [count_words(batch) for batch in batches(texts)]
     if not any(len(part.features) for part in parts):
         raise InputError(
-            f"lsa is fitted on words, and the {len(texts)} texts given hold no letter or digit. "
-            "Pass texts with words."
+            f"lsa is fitted on words, and the {len(texts)} texts given hold no letter or digit. Pass texts with words."
         )
     columns = np.concatenate([part.features for part in parts])
     per_text = np.concatenate([np.diff(part.starts) for part in parts])

@@ -43,9 +43,7 @@ def fit_encoder(spec: str, texts: Sequence[str], *, device: str = "auto", seed: 
     return _load(spec, device)
 
 
-def restore_encoder(
-    config: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]], *, device: str = "auto"
-) -> Encoder:
+def restore_encoder(config: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]], *, device: str = "auto") -> Encoder:
     """The encoder whose `config()` and `tensors()` were kept; ArtifactError if it is no longer the same."""
     spec = config["spec"]
     encoder: Encoder
@@ -119,9 +117,7 @@ def _load_folder(folder: Path, spec: str, device: str) -> Encoder:
 
 def _unknown(spec: str) -> str:
     if spec == "precomputed":
-        return (
-            "encoder precomputed takes its vectors from the records. Pass --embedding-field with their field."
-        )
+        return "encoder precomputed takes its vectors from the records. Pass --embedding-field with their field."
     near = get_close_matches(spec, [known.partition("NAME")[0] for known in KNOWN_SPECS], n=1)
     # A bare NAME/MODEL is how the hub writes it.
     guess = near[0] if near else f"hf:{spec}" if spec.count("/") == 1 else KNOWN_SPECS[0]

@@ -107,7 +107,6 @@ def load_static() -> Static:
     for name in (WEIGHTS, TOKENIZER):
         if not (folder / name).is_file():
             raise ArtifactError(
-                f"{folder}: found no {name}. "
-                "Run: pip install wordllama==0.4.0.post1, whose wheel carries the vectors."
+                f"{folder}: found no {name}. Run: pip install wordllama==0.4.0.post1, whose wheel carries the vectors."
             )
     return Static(folder / WEIGHTS, folder / TOKENIZER)

@@ -27,9 +27,7 @@ def resolve_device(device: str) -> torch.device:
     except RuntimeError as error:
         raise SettingsError(f'no device "{device}". Pass auto, cpu, cuda, cuda:1 or mps.') from error
     if found.type == "cuda" and not torch.cuda.is_available():
-        raise SettingsError(
-            f"device {device}: this torch finds no CUDA. Pass --device cpu, or install a CUDA build."
-        )
+        raise SettingsError(f"device {device}: this torch finds no CUDA. Pass --device cpu, or install a CUDA build.")
     return found
 
 

@@ -94,7 +94,12 @@ class _Lowest:
 
 
 def rank(
-    batches: Callable[[list[str]], Iterator[pa.RecordBatch]], budget: Budget, pool: int, *, seed: int, worst: int
+    batches: Callable[[list[str]], Iterator[pa.RecordBatch]],
+    budget: Budget,
+    pool: int,
+    *,
+    seed: int,
+    worst: int,
 ) -> Ranking:
     """Stream the scores twice, once for the best and worst and once for a random choice as large.
 
@@ -135,9 +140,7 @@ def rank(
     return Ranking(best, highest.taken(), random, total / pool, pool)
 
 
-def _random(
-    batches: Callable[[list[str]], Iterator[pa.RecordBatch]], count: int, pool: int, seed: int
-) -> Picked:
+def _random(batches: Callable[[list[str]], Iterator[pa.RecordBatch]], count: int, pool: int, seed: int) -> Picked:
     drawn = np.sort(np.random.default_rng(seed).choice(pool, count, replace=False))
     start, parts = 0, []
     for batch in batches(list(_COLUMNS)):

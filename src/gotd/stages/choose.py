@@ -1,7 +1,7 @@
 """Choose the best of the scored documents, and say what that should do.
 
-    scores.parquet -> the K lowest, in memory O(K) -> their records, each with one more key -> selected.*
-    selected, reference, target -> OT predicted and solved again, beside a random choice of the same size
+scores.parquet -> the K lowest, in memory O(K) -> their records, each with one more key -> selected.*
+selected, reference, target -> OT predicted and solved again, beside a random choice of the same size
 """
 
 from __future__ import annotations
@@ -143,7 +143,10 @@ def choose(
             "rejects": scored.manifest["rejects"],
             "sources": _by_source(scored.manifest["sources"], documents),
             "transport": _transport(potential, documents, random, ranking, mix),
-            "quality": {**asdict(potential.quality), "marginal_error_pool": scored.manifest["marginal_error"]},
+            "quality": {
+                **asdict(potential.quality),
+                "marginal_error_pool": scored.manifest["marginal_error"],
+            },
             "best": _lines(documents[:_SHOWN], ranking.best),
             "worst": _lines(worst, ranking.worst),
             "files": scored.manifest["files"],
@@ -181,7 +184,11 @@ def _calibrated(score: NDArray[np.float32], mean: float, pool: int) -> NDArray[n
 
 
 def _write(
-    folder: Path, format: OutputFormat, documents: Sequence[Document], picked: Picked, calibrated: NDArray[np.float64]
+    folder: Path,
+    format: OutputFormat,
+    documents: Sequence[Document],
+    picked: Picked,
+    calibrated: NDArray[np.float64],
 ) -> Path:
     with open_writer(folder, format) as writer:
         for row, document in enumerate(documents):
@@ -196,9 +203,7 @@ def _write(
     return writer.path
 
 
-def _write_arrow(
-    folder: Path, documents: Sequence[Document], picked: Picked, calibrated: NDArray[np.float64]
-) -> None:
+def _write_arrow(folder: Path, documents: Sequence[Document], picked: Picked, calibrated: NDArray[np.float64]) -> None:
     table = pa.table(
         {
             "rank": np.arange(1, len(documents) + 1, dtype=np.int32),
@@ -209,7 +214,10 @@ def _write_arrow(
             "calibrated": calibrated,
         }
     )
-    with pa.OSFile(str(folder / "selected.arrow"), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+    with (
+        pa.OSFile(str(folder / "selected.arrow"), "wb") as sink,
+        pa.ipc.new_file(sink, table.schema) as writer,
+    ):
         writer.write_table(table)
 
 
@@ -230,7 +238,11 @@ def _by_source(pool: dict[str, int], documents: Sequence[Document]) -> dict[str,
 
 
 def _transport(
-    potential: Potential, selected: Sequence[Document], random: Sequence[Document], ranking: Ranking, mix: float
+    potential: Potential,
+    selected: Sequence[Document],
+    random: Sequence[Document],
+    ranking: Ranking,
+    mix: float,
 ) -> dict[str, Any]:
     """The objective at the reference, predicted after the selection, solved after it, and after a random choice."""
     mean = float(np.mean(ranking.best.score, dtype=np.float64))

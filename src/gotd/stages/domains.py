@@ -17,10 +17,10 @@ from gotd.encoders import Encoder, fit_encoder
 from gotd.encoders.precomputed import Precomputed
 from gotd.engine import Progress, silent
 from gotd.errors import InputError, SettingsError
-from gotd.selection.gradient import Objective
+from gotd.selection.gradient import between_halves
 from gotd.stages.fit import FitSettings
 from gotd.stages.score import vectors_of
-from gotd.transport import CENTROIDS, Cost, Measure, Problem, Space, solve
+from gotd.transport import Cost, Measure, Problem, Space, solve
 
 PER_SOURCE = 10_000
 
@@ -75,25 +75,31 @@ def domains(
     space = Space.fit(_vectors(encoder, everything), centre=chosen.centre)
     goal = Measure.of(space(_vectors(encoder, wanted)))
     cost = Cost(chosen.cost)
-    reg = Problem.scaled(Measure.of(space(_vectors(encoder, everything))), goal, chosen.reg, cost).reg
-    blank = Objective(goal, reg, cost, chosen.debias, CENTROIDS, chosen.seed, 0.0)
-    objective = replace(blank, own=blank.self_transport(goal)[1]) if chosen.debias else blank
-    init = solve(Problem(Measure.of(space(_vectors(encoder, everything))), goal, reg, cost)).g
+    whole = Problem.scaled(Measure.of(space(_vectors(encoder, everything))), goal, chosen.reg, cost)
+    init = solve(whole).g
+    own = between_halves(goal, whole.reg, cost) if chosen.debias else 0.0
     measured = []
     for number, (source, found) in enumerate(sorted(by_source.items())):
         progress(f"measuring {source}", number, len(by_source))
-        value = objective.value(Measure.of(space(_vectors(encoder, found))), init)
+        points = Measure.of(space(_vectors(encoder, found)))
+        value = solve(Problem(points, goal, whole.reg, cost), init=init).value
+        if chosen.debias:
+            value -= (between_halves(points, whole.reg, cost) + own) / 2
         measured.append((value, source, len(found)))
     progress("measured", len(by_source), len(by_source))
     limit = len(measured) if keep is None else keep
     return [
-        Domain(source, value, count, place < limit)
-        for place, (value, source, count) in enumerate(sorted(measured))
+        Domain(source, value, count, place < limit) for place, (value, source, count) in enumerate(sorted(measured))
     ]
 
 
 def _by_source(
-    candidates: Sequence[str] | str, fields: Fields, size: int, seed: int, on_error: OnError, progress: Progress
+    candidates: Sequence[str] | str,
+    fields: Fields,
+    size: int,
+    seed: int,
+    on_error: OnError,
+    progress: Progress,
 ) -> dict[str, list[Document]]:
     files = find([candidates] if isinstance(candidates, str) else list(candidates))
     drawn: dict[str, list[Document]] = defaultdict(list)
@@ -117,7 +123,7 @@ def _encoder(settings: FitSettings, everything: list[Document], wanted: list[Doc
     return fit_encoder(settings.encoder, texts, device=device, seed=settings.seed)
 
 
-def _vectors(encoder: Encoder, documents: list[Document]) -> "np.ndarray[tuple[int, int], np.dtype[np.float32]]":
+def _vectors(encoder: Encoder, documents: list[Document]) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
     if documents[0].vector is not None:
         return vectors_of(documents)
     return encoder.encode([document.text for document in documents])

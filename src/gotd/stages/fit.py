@@ -1,6 +1,6 @@
 """Fit the potential: a sample of the reference and the target become one file.
 
-    reference, target -> documents -> encoder (fitted on both) -> vectors -> space -> phi -> potential.safetensors
+reference, target -> documents -> encoder (fitted on both) -> vectors -> space -> phi -> potential.safetensors
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -222,9 +222,7 @@ def _embedded(
             )
         return Precomputed(dims["target"]), given
     texts = {name: [document.text for document in found] for name, found in documents.items()}
-    encoder = fit_encoder(
-        settings.encoder, texts["reference"] + texts["target"], device=device, seed=settings.seed
-    )
+    encoder = fit_encoder(settings.encoder, texts["reference"] + texts["target"], device=device, seed=settings.seed)
     return encoder, {name: encoder.encode(found) for name, found in texts.items()}
 
 

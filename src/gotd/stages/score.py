@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from hashlib import blake2b
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
@@ -31,7 +32,7 @@ from gotd.errors import InputError
 from gotd.potential import FILE_NAME, Potential
 from gotd.selection.budget import estimated_tokens
 from gotd.selection.gradient import marginal_error, polished
-from gotd.stages.scores import SCHEMA, Scores, merge
+from gotd.stages.scores import REJECTS, SCHEMA, Scores, merge
 
 ASK_AT = 0.05  # below it the choice changes by less than half a per cent (docs/log.md)
 _BATCH = 1024
@@ -96,12 +97,11 @@ def _scored(documents: Sequence[Document], potential: Potential, mass: str) -> t
     points = potential.points(vectors_of(documents) if documents[0].vector is not None else [d.text for d in documents])
     tokens = np.array([estimated_tokens(d.text) for d in documents], dtype=np.int32)
     weights = torch.from_numpy(tokens.astype(np.float32)) if mass == "tokens" else torch.ones(len(documents))
-    found = potential.attract.plan_pass(points, weights)
-    phi = found.f if potential.repel is None else found.f - potential.repel(points)
+    found = potential.priced(points, weights)
     columns = {
         "id": [d.id for d in documents],
         "source": [d.source for d in documents],
-        "score": phi.numpy(),
+        "score": found.f.numpy(),
         "tokens": tokens,
         "file": np.zeros(len(documents), dtype=np.int32),
         "position": np.array([d.position for d in documents], dtype=np.int64),
@@ -164,7 +164,7 @@ def score(
         "potential": fitted.settings.get("key"),
         "fields": asdict(chosen),
         "on_error": on_error,
-        "sources": sorted(sources) if sources else None,
+        "sources": None if sources is None else sorted(sources),
         "polish": polish,
     }
     artifact = open_artifact(output, "score", settings, {"pool": _listed(files)}, overwrite=overwrite)
@@ -174,16 +174,16 @@ def score(
         artifact.folder / FILE_NAME,
         chosen,
         on_error,
-        frozenset(sources) if sources else None,
+        None if sources is None else frozenset(sources),
         fitted.settings.get("text_mass", "docs"),
     )
-    is_reference = fitted.settings.get("reference_digests") == sorted(file.digest for file in files)
+    is_reference = sources is None and fitted.settings.get("reference_digests") == sorted(f.digest for f in files)
     done, error, steps = _passes(
         fitted, scorer, plan(files, chosen), artifact, polish if is_reference else 0, workers, progress
     )
     merged = merge(done, files, artifact.folder, on_error)
     if not merged.counts["scored"]:
-        raise InputError(_nothing(artifact.folder, merged.counts))
+        raise InputError(_nothing(artifact.folder, merged.counts, sources))
     seconds = time.perf_counter() - started
     artifact.finish(
         {
@@ -214,8 +214,10 @@ def _passes(
     for step in range(polish + 1):
         fitted.save(artifact.folder)
         key = f"{artifact.key}:{step}"
-        done = run(shards, scorer, artifact.folder / "parts", key, workers=workers, progress=progress)
-        _loaded.cache_clear()
+        try:
+            done = run(shards, scorer, artifact.folder / "parts", key, workers=workers, progress=progress)
+        finally:
+            _loaded.cache_clear()  # the next pass, or run, has another potential in the same place
         masses = [torch.from_numpy(np.load(part.stem.with_name(f"{part.stem.name}.mass.npy"))) for part in done]
         col = torch.stack(masses).sum(0)
         error = marginal_error(col, fitted.objective.target) if float(col.sum()) > 0 else 0.0
@@ -229,12 +231,11 @@ def _listed(files: Sequence[File]) -> list[str]:
     return [f"{file.path} {file.digest}" for file in files]
 
 
-def _nothing(folder: Path, counts: dict[str, int]) -> str:
-    with (folder / "rejects.jsonl").open() as lines:
-        first = next(lines, "").strip()
-    import json
-
-    why = f"the first: {json.loads(first)['message']}" if first else "the files are empty"
+def _nothing(folder: Path, counts: dict[str, int], sources: Sequence[str] | None) -> str:
+    if counts["outside"]:
+        wanted = ", ".join(sources or ())
+        return f"none of {counts['outside']} documents is from the sources {wanted}. Pass sources that the pool has"
+    with (folder / REJECTS).open("rb") as lines:
+        first = next(lines, b"")
+    why = f"the first: {orjson.loads(first)['message']}" if first else "the files are empty"
     return f"no document could be read, of {counts['read']} rows; {why}"
-
-

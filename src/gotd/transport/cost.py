@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from enum import Enum
 
-import torch
 from torch import Tensor
 
 

@@ -14,8 +14,8 @@ found by averaged steps f <- (f + T f) / 2. It goes to exact OT as reg -> 0 and 
 Unlike the libraries (geomloss, OTT-JAX), f_PP is meant for a `summarised` reference: centroids of about twenty
 documents each. On the documents themselves the pair (x, x) outweighs thousands of others in high dimension, so a
 document that happens to be in the sample looks far better covered than its twin outside, and is never chosen;
-measured in docs/log.md. Under the cosine cost C(x, centroid) is the exact mean cost to its documents, for that cost
-is linear in y. Under squared Euclidean it is less by their spread about the centroid; that moves OT(P, P) but not
+measured in docs/log.md. Under the cosine cost C(x, centroid) is the exact mean cost to its documents, for it is
+linear in y. Under squared Euclidean it is less by their spread about the centroid: that moves OT(P, P), but not
 f_PP as a function, so on unit vectors the ranking stays that of the cosine cost.
 """
 
@@ -46,7 +46,7 @@ class SymmetricSolution:
     Attributes:
         f: (n,) potential in units of the cost.
         value: OT_reg(P, P) in units of the cost.
-        error: sum_i |row mass - a_i|, 0 when solved; it can exceed 2, for the mass of this plan is not 1 before.
+        error: sum_i |row mass - a_i|; 0 when solved, and above 2 at times before that.
         passes: passes over all rows.
         converged: whether error <= tolerance.
     """

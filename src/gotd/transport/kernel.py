@@ -73,10 +73,8 @@ class Kernel:
         scale = self.cost.gamma / reg
         for start in range(0, len(self.x), self.rows):
             stop = min(start + self.rows, len(self.x))
-            if self._kept is not None:
-                products = self._kept[start:stop]
-            else:
-                products = self.x[start:stop] @ self.y.T
+            kept = self._kept
+            products = kept[start:stop] if kept is not None else self.x[start:stop] @ self.y.T
             yield start, stop, torch.add(h, products, alpha=scale)
 
     def softmin(self, g: Tensor, log_b: Tensor, reg: float) -> Tensor:

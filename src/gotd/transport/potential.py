@@ -52,6 +52,4 @@ class SoftMin:
 
     def to(self, device: torch.device | str) -> SoftMin:
         """The same potential on another device."""
-        return SoftMin(
-            self.points.to(device), self.g.to(device), self.log_b.to(device), self.reg, self.cost
-        )
+        return SoftMin(self.points.to(device), self.g.to(device), self.log_b.to(device), self.reg, self.cost)

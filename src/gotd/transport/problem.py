@@ -96,22 +96,25 @@ class Problem:
     cost: Cost = Cost.COSINE
 
     def __post_init__(self) -> None:
-        found, wanted = self.target.points.shape[1], self.reference.points.shape[1]
-        if found != wanted:
-            raise InputError(f"target vectors have {found} dimensions, reference vectors {wanted}; embed both alike")
+        _check_alike(self.reference, self.target)
         if not 0 < self.reg < float("inf"):
             raise SettingsError(f"reg is {self.reg}; wanted a positive number, in units of the cost")
 
     @classmethod
-    def scaled(
-        cls, reference: Measure, target: Measure, fraction: float, cost: Cost = Cost.COSINE
-    ) -> Problem:
+    def scaled(cls, reference: Measure, target: Measure, fraction: float, cost: Cost = Cost.COSINE) -> Problem:
         """A problem whose reg is a fraction of the mean cost between the two measures."""
         if not 0 < fraction < float("inf"):
             raise SettingsError(f"reg is {fraction}; wanted a positive fraction of the mean cost, such as 0.1")
+        _check_alike(reference, target)
         mean = cost.mean(reference.points, reference.weights, target.points, target.weights)
         own = reference.weights @ cost.offset(reference.points) + target.weights @ cost.offset(target.points)
         # Equal documents cost nothing but rounding, and no reg is a fraction of that.
         if not mean > 16 * torch.finfo(reference.points.dtype).eps * float(own):
             raise InputError("every document of the reference equals every document of the target; nothing to choose")
         return cls(reference, target, fraction * mean, cost)
+
+
+def _check_alike(reference: Measure, target: Measure) -> None:
+    found, wanted = target.points.shape[1], reference.points.shape[1]
+    if found != wanted:
+        raise InputError(f"target vectors have {found} dimensions, reference vectors {wanted}; embed both alike")

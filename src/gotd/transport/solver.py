@@ -66,7 +66,11 @@ class Solution:
 
 
 def solve(
-    problem: Problem, *, tolerance: float = TOLERANCE, max_passes: int = MAX_PASSES, init: Tensor | None = None
+    problem: Problem,
+    *,
+    tolerance: float = TOLERANCE,
+    max_passes: int = MAX_PASSES,
+    init: Tensor | None = None,
 ) -> Solution:
     """The potentials of entropic transport between the two measures of `problem`.
 
@@ -85,8 +89,14 @@ def solve(
     if init is None:
         coarse = rows.rows(step)
         part = kernel.every(step)
-        g = _annealed(part, coarse.weights, target, reg, problem.cost.mean(
-            rows.points, rows.weights, target.points, target.weights), g)
+        g = _annealed(
+            part,
+            coarse.weights,
+            target,
+            reg,
+            problem.cost.mean(rows.points, rows.weights, target.points, target.weights),
+            g,
+        )
         if step > 1:
             g = _accelerated(part, coarse.weights, target, reg, g, 4 * tolerance, max_passes).g
     best = _accelerated(kernel, rows.weights, target, reg, g, tolerance, max_passes)
@@ -163,4 +173,5 @@ def _mixed(points: list[Tensor], steps: list[Tensor], b: Tensor) -> Tensor:
     ridge = 1e-10 * gram.diagonal().sum() + 1e-300
     gram = gram + ridge * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
     coefficients = torch.linalg.solve(gram, weighted @ (r[-1] * root))
-    return (g[-1] + r[-1] - coefficients @ (dg + dr)).to(points[-1])
+    mixed: Tensor = g[-1] + r[-1] - coefficients @ (dg + dr)
+    return mixed.to(points[-1])
