@@ -119,7 +119,7 @@ def _earlier(folder: Path) -> dict[str, Any] | None:
     for name in (MANIFEST, STARTED):
         if (folder / name).exists():
             found = read_json(folder / name)
-            return found if _ASKED <= found.keys() else None
+            return found if found.keys() >= _ASKED else None
     return None
 
 

@@ -193,7 +193,7 @@ def fit(as_json: bool, **given: Any) -> None:
 @main.command()
 @click.argument("selector", type=click.Path(path_type=Path))
 @click.argument("pool", nargs=-1, required=True)
-@_options(_output, _fields, _on_error, _workers)
+@_options(_output, _fields, _on_error, _workers, _device)
 @click.option(
     "--polish",
     default=2,
@@ -203,7 +203,7 @@ def fit(as_json: bool, **given: Any) -> None:
 @_options(_overwrite, _json)
 @_gathered
 def score(as_json: bool, selector: Path, pool: tuple[str, ...], **given: Any) -> None:
-    """Score a POOL with a fitted SELECTOR: the folder of `fit` or `select`."""
+    """Score a POOL with a fitted SELECTOR. SELECTOR is the folder of `fit` or `select`."""
     from gotd.corpus import Fields
     from gotd.display import progress_bar
     from gotd.stages.score import score
@@ -224,7 +224,7 @@ def score(as_json: bool, selector: Path, pool: tuple[str, ...], **given: Any) ->
 @click.argument("scores", type=click.Path(path_type=Path))
 @_options(_budget, _output, _mix, _format, _seed, _overwrite, _json)
 def choose(as_json: bool, **given: Any) -> None:
-    """Choose within a budget from SCORES, the folder of `score`."""
+    """Choose from SCORES, the folder of `score`."""
     from gotd.display import progress_bar, show_selection
     from gotd.stages.choose import choose
 
@@ -258,7 +258,7 @@ def domains(as_json: bool, **given: Any) -> None:
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Folder to keep the files in.")
 @_options(_seed, _json)
 def demo(as_json: bool, **given: Any) -> None:
-    """The paper's picture on real text that comes with gotd: who finds the rare half?"""
+    """The paper's picture on real text. Of four ways to choose, which finds the rare half?"""
     from gotd.demo import run_demo
     from gotd.display import progress_bar
 

@@ -1,17 +1,23 @@
-"""What a person sees on the terminal: progress on stderr, tables on stdout."""
+"""What a person sees on the terminal: progress on stderr, tables on stdout.
+
+Texts, sources and paths are other people's: they are shown as they are, never read as markup, and characters that
+would steer the terminal are replaced.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.cells import cell_len
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
+from rich.text import Text
 
 from gotd.engine import Progress
 
@@ -19,30 +25,48 @@ if TYPE_CHECKING:
     from gotd.stages.choose import Selection
     from gotd.stages.domains import Domain
 
+PROSE_WIDTH = 100
 _TEXT_WIDTH = 100
+_SOURCE_WIDTH = 40
+_NUMBERS_WIDTH = 60  # of all columns beside a source
+_SOURCES_SHOWN = 40
+_STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # control characters, and writing directions
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A console that never wraps a path or a number when piped."""
-    found = Console(stderr=stderr, highlight=False)
+    """A console that takes every string as it is, and never wraps a path or a number when piped."""
+    found = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
     if not found.is_terminal:
         found.width = 140
     return found
 
 
+def prose(out: Console, text: str) -> None:
+    """Sentences, wrapped between words."""
+    out.print(text, width=min(PROSE_WIDTH, out.width))
+
+
 @contextmanager
 def progress_bar() -> Iterator[Progress]:
-    """A bar on stderr for each thing that takes long; nothing where stderr is no terminal."""
+    """One bar on stderr, for what is being done; nothing where stderr is no terminal."""
     screen = console(stderr=True)
-    columns = (TextColumn("{task.description:<32}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    # Without markup, a stage that is named after a source may hold brackets.
+    columns = (
+        TextColumn("{task.description:<32}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     with Bar(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
-        tasks: dict[str, Any] = {}
+        task = bar.add_task("", start=False, visible=False)
+        family = ""
 
         def show(stage: str, done: int, total: int) -> None:
-            family = stage.split()[0]
-            if family not in tasks:
-                tasks[family] = bar.add_task(stage, total=total)
-            bar.update(tasks[family], description=stage, completed=done, total=total)
+            nonlocal family
+            if stage.split()[0] != family:
+                family = stage.split()[0]
+                bar.reset(task, visible=True)
+            bar.update(task, description=_plain(stage), completed=done, total=total)
 
         yield show
 
@@ -50,70 +74,97 @@ def progress_bar() -> Iterator[Progress]:
 def show_selection(selection: Selection) -> None:
     """The table by source, the best and worst documents, transport before and after, and what to do next."""
     out, found = console(), selection.manifest
-    out.print(_by_source(found["sources"], found["counts"]))
+    counts, moved = found["counts"], found["transport"]
+    out.print(f"{counts['selected']:,} of {sum(row['pool'] for row in found['sources'].values()):,} documents")
+    out.print(_by_source(found["sources"], _room(out)))
+    for title, rows in (("Best", found["best"]), ("Worst", found["worst"])):
+        out.print(f"\n{title} {len(rows)} (the lower the score, the better)")
+        out.print(_documents(rows, out.width))
+    measure = moved["measure"][0].upper() + moved["measure"][1:]
+    out.print(f"\n{measure} from the reference to the target, once the choice is {moved['mix']:.0%} of the reference")
+    out.print(_transport(moved, counts["selected"]))
     out.print()
-    out.print(_documents("Best five", found["best"]))
-    out.print(_documents("Worst five", found["worst"]))
-    out.print()
-    out.print(_transport(found["transport"], found["counts"]["selected"]))
     for line in _remarks(found):
         out.print(line, soft_wrap=True)
-    out.print()
-    for line in _next(selection):
-        out.print(line, soft_wrap=True)
+    for text in _next(selection):
+        out.print(text, soft_wrap=True)
 
 
 def show_domains(found: Sequence[Domain]) -> None:
     """Sources by distance to the target, nearest first."""
-    table = Table(box=None, pad_edge=False, title="Distance to the target, nearest first", title_justify="left")
-    table.add_column("source")
-    table.add_column("distance", justify="right")
-    table.add_column("documents", justify="right")
-    table.add_column("")
+    out = console()
+    out.print("Distance to the target, nearest first")
+    table = _table(("source", "distance", "documents", ""), _room(out))
     some_left_out = not all(domain.kept for domain in found)
     for domain in found:
         mark = ("kept" if domain.kept else "left out") if some_left_out else ""
-        table.add_row(escape(domain.source), f"{domain.distance:.4f}", f"{domain.documents:,}", mark)
-    console().print(table)
+        table.add_row(_plain(domain.source), f"{domain.distance:.4f}", f"{domain.documents:,}", mark)
+    out.print(table)
 
 
-def _by_source(sources: dict[str, dict[str, int]], counts: dict[str, int]) -> Table:
-    pool = sum(row["pool"] for row in sources.values())
-    chosen = counts["selected"]
-    title = f"{chosen:,} of {pool:,} documents"
-    table = Table(box=None, pad_edge=False, title=title, title_justify="left")
-    table.add_column("source")
-    for name in ("pool", "share", "selected", "share", "times its share"):
-        table.add_column(name, justify="right")
-    for source, row in sorted(sources.items(), key=lambda item: -item[1]["selected"]):
-        of_pool, of_choice = row["pool"] / pool, row["selected"] / max(1, chosen)
+def _plain(text: str) -> str:
+    """One line that cannot steer the terminal."""
+    return _STEERING.sub("\N{REPLACEMENT CHARACTER}", " ".join(text.split()))
+
+
+def _room(out: Console) -> int:
+    """Width of a column of sources."""
+    return max(12, min(_SOURCE_WIDTH, out.width - _NUMBERS_WIDTH))
+
+
+def _table(names: Sequence[str], room: int) -> Table:
+    """A table of sources and numbers."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column(names[0], no_wrap=True, overflow="ellipsis", max_width=room)
+    for name in names[1:]:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _by_source(sources: Mapping[str, Mapping[str, int]], room: int) -> Table:
+    pool, chosen = (sum(row[name] for row in sources.values()) for name in ("pool", "selected"))
+    table = _table(("source", "pool", "share", "selected", "share", "times its share"), room)
+
+    def add(source: str, of_pool: int, of_choice: int) -> None:
+        shares = of_pool / pool, of_choice / max(1, chosen)
         table.add_row(
-            escape(source),
-            f"{row['pool']:,}",
-            f"{of_pool:.1%}",
-            f"{row['selected']:,}",
-            f"{of_choice:.1%}",
-            f"{of_choice / of_pool:.1f}",
+            _plain(source),
+            f"{of_pool:,}",
+            f"{shares[0]:.1%}",
+            f"{of_choice:,}",
+            f"{shares[1]:.1%}",
+            f"{shares[1] / shares[0]:.1f}",
         )
+
+    rows = sorted(sources.items(), key=lambda item: (-item[1]["selected"], -item[1]["pool"]))
+    # Records may name as many sources as there are records: a screen holds the first of them.
+    shown = len(rows) if len(rows) <= _SOURCES_SHOWN else _SOURCES_SHOWN - 1
+    for source, row in rows[:shown]:
+        add(source, row["pool"], row["selected"])
+    if rest := [row for _, row in rows[shown:]]:
+        add(f"{len(rest):,} other sources", *(sum(row[name] for row in rest) for name in ("pool", "selected")))
     return table
 
 
-def _documents(title: str, rows: Sequence[dict[str, Any]]) -> Table:
-    table = Table(box=None, pad_edge=False, title=title, title_justify="left", show_header=False)
-    table.add_column("score", justify="right")
-    table.add_column("source")
-    table.add_column("text", no_wrap=True, overflow="ellipsis", max_width=_TEXT_WIDTH)
-    for row in rows:
-        table.add_row(f"{row['score']:.3f}", escape(row["source"]), escape(row["text"]))
+def _documents(rows: Sequence[Mapping[str, Any]], width: int) -> Table:
+    scores = [f"{row['score']:.3f}" for row in rows]
+    sources = [_plain(row["source"]) for row in rows]
+    # Both widths are counted here: rich would take them from the short columns, and leave no score to see.
+    beside = max(map(len, scores), default=0), min(_SOURCE_WIDTH // 2, max(map(cell_len, sources), default=0))
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(no_wrap=True, overflow="ellipsis", max_width=beside[1])
+    table.add_column(no_wrap=True, overflow="ellipsis", max_width=max(1, min(_TEXT_WIDTH, width - sum(beside) - 4)))
+    for score, source, row in zip(scores, sources, rows):
+        table.add_row(score, source, _plain(row["text"]))
     return table
 
 
-def _transport(found: dict[str, Any], selected: int) -> Table:
-    title = f"From the reference to the target ({found['measure']}), at a share of {found['mix']:.0%}"
-    table = Table(box=None, pad_edge=False, title=title, title_justify="left", show_header=False)
-    table.add_column("")
-    table.add_column("", justify="right")
-    table.add_column("", justify="right")
+def _transport(found: Mapping[str, Any], selected: int) -> Table:
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    table.add_column(justify="right")
     before = found["before"]
 
     def row(name: str, value: float) -> None:
@@ -122,22 +173,23 @@ def _transport(found: dict[str, Any], selected: int) -> Table:
     table.add_row("before", f"{before:.4f}", "")
     row(f"with these {selected:,}, predicted", found["predicted"])
     row(f"with these {selected:,}, solved again", found["after"])
-    row("with as many at random", found["random"])
+    row(f"with {found['solved_on']['random']:,} at random", found["random"])
     return table
 
 
-def _remarks(found: dict[str, Any]) -> Iterator[str]:
+def _remarks(found: Mapping[str, Any]) -> Iterator[Text]:
     quality, counts = found["quality"], found["counts"]
     if quality["stability"]:
         overlaps = ", ".join(f"{value:.0%} of the best {share}" for share, value in quality["stability"].items())
-        yield f"Two halves of the target agree on {overlaps}."
+        yield Text(f"Two halves of the target agree on {overlaps}.")
     if quality["advice"]:
-        yield f"[bold]Not converged[/]: {quality['advice']}."
+        yield Text.assemble(("Not converged", "bold"), f": {quality['advice']}.")
     if counts["rejected"]:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(found["rejects"].items()))
-        yield f"{counts['rejected']:,} of {counts['read']:,} rows rejected ({reasons}): see rejects.jsonl."
+        yield Text(f"{counts['rejected']:,} of {counts['read']:,} rows rejected ({reasons}): see rejects.jsonl.")
     if found["transport"]["after"] >= found["transport"]["random"]:
-        yield "[bold]Not better than random here[/]: a random choice brings the reference as close to the target."
+        as_close = "a random choice brings the reference as close to the target"
+        yield Text.assemble(("Not better than random here", "bold"), f": {as_close}.")
 
 
 def _next(selection: Selection) -> Iterator[str]:

@@ -23,7 +23,7 @@ import orjson
 from gotd.artifacts import MANIFEST, open_artifact, read_json
 from gotd.corpus import Fields, OnError, OutputFormat, Reject, RejectWriter, find
 from gotd.engine import Progress, silent
-from gotd.stages.choose import MIX, Selection, choose
+from gotd.stages.choose import MIX, Selection, checked, choose
 from gotd.stages.domains import domains
 from gotd.stages.fit import FitSettings, TextMass, fit
 from gotd.stages.score import score
@@ -96,12 +96,13 @@ def select(
         seed=seed,
     )
     where = fields or Fields()
+    wanted = checked(budget, mix, format)
     folder = Path(output) if output is not None else Path(tempfile.mkdtemp(prefix="gotd-"))
     asked = {
         **asdict(settings),
         "fields": asdict(where),
         "target_fields": asdict(target_fields) if target_fields else None,
-        "budget": str(budget),
+        "budget": str(wanted),
         "mix": mix,
         "keep": keep,
         "polish": polish,
@@ -148,6 +149,7 @@ def select(
         sources=sources,
         workers=workers,
         polish=polish,
+        device=device,
         progress=progress,
     )
     chosen = choose(work / "scores", budget, work / "chosen", mix=mix, format=format, seed=seed, progress=progress)

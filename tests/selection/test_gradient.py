@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 
@@ -46,6 +47,19 @@ class TestPrediction:
         moved = phi.objective.value(reference.mixed_with(selection, share), phi.solution.g)
         assert (moved - phi.value) / share == pytest.approx(predicted, abs=2e-4)
         assert abs(predicted) > 0.05
+
+    @pytest.mark.parametrize("debias", [True, False])
+    def test_the_gradient_at_another_reference_is_the_one_fitted_there(self, debias):
+        reference, target, selection = drawn(40, 58), drawn(15, 59, shift=0.8), drawn(8, 60, shift=0.5)
+        here = fit_gradient(reference, target, reg=0.2, debias=debias)
+        mixed = reference.mixed_with(selection, 0.3)
+        there = here.objective.at(mixed, summary=mixed, init=here.solution.g)
+        again = fit_gradient(mixed, target, reg=0.2, debias=debias).objective
+        fitted = replace(again, reg=here.objective.reg).at(mixed)
+        x = drawn(30, 61).points
+        scores, wanted = there(x) - there.level, fitted(x) - fitted.level
+        torch.testing.assert_close(scores, wanted, rtol=0, atol=1e-7)
+        assert there.value == pytest.approx(here.objective.value(mixed, here.solution.g), abs=1e-9)
 
     @pytest.mark.parametrize("debias", [True, False])
     def test_documents_of_low_phi_lower_it_and_those_of_high_phi_raise_it(self, debias):
@@ -149,6 +163,21 @@ class TestStability:
         assert list(found) == ["1%", "5%", "10%"]
         assert all(0 <= share <= 1 for share in found.values())
         assert found["10%"] < 1
+
+    def test_overlap_is_that_of_the_lowest_scores_under_each_half(self, exact):
+        """And not that of the highest, on which these halves agree otherwise."""
+        reference, target = drawn(400, 20), drawn(20, 21, shift=0.5)
+        phi = fit_gradient(reference, target, debias=False)
+        orders = []
+        for start in (0, 1):
+            half = Measure.of(target.points[start::2], target.weights[start::2])
+            f = solve(Problem(reference, half, phi.solution.reg), tolerance=1e-10, max_passes=5000).f
+            orders.append(f.argsort().tolist())
+        lowest, highest = (
+            {f"{k / 400:.0%}": len(set(orders[0][rows]) & set(orders[1][rows])) / k for k, rows in ends}
+            for ends in ([(k, slice(k)) for k in (4, 20, 40)], [(k, slice(-k, None)) for k in (4, 20, 40)])
+        )
+        assert phi.stability == lowest != highest
 
     @pytest.mark.parametrize("debias", [True, False])
     def test_two_equal_halves_agree_wholly(self, debias):

@@ -80,6 +80,7 @@ def test_an_exponential_that_overflows_does_not_stop_the_fit(draw):
     """Long vectors have cosine costs far below zero: the first error is infinite, never NaN."""
     long = draw(40, 6, dtype=torch.float32)
     long = Measure.of(20 * long.points, long.weights * (torch.arange(40) % 2))
+    assert solve_symmetric(long, 1e-3, max_passes=1).error == math.inf
     found = solve_symmetric(long, 1e-3)
     assert found.passes > 1
     assert math.isfinite(found.error)

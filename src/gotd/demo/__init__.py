@@ -51,22 +51,25 @@ class Demo:
         """A table of shares, and what it says in plain words."""
         from rich.table import Table
 
-        from gotd.display import console
+        from gotd.display import console, prose
 
-        out = console()
-        out.print(
+        out, found = console(), self.selection.manifest
+        prose(
+            out,
             f"What the model has read: {1 - _RARE_SHARE:.0%} {COMMON}, {_RARE_SHARE:.0%} {RARE}. "
-            f"The task: half {COMMON}, half {RARE}.\nOf {self.selection.manifest['counts']['read']:,} documents from "
-            f"{len(self.selection.manifest['sources'])} sources, which {BUDGET} should it read first?\n"
+            f"The task: half {COMMON}, half {RARE}. Of {found['counts']['read']:,} documents from "
+            f"{len(found['sources'])} sources, which {BUDGET} should it read first?\n",
         )
         table = Table(box=None, pad_edge=False)
-        for name in ("chosen by", COMMON, RARE, "anything else"):
-            table.add_column(name, justify="left" if name == "chosen by" else "right")
-        for method, found in self.shares.items():
-            common, rare = found.get(COMMON, 0.0), found.get(RARE, 0.0)
+        table.add_column("chosen by", no_wrap=True)
+        for name in (COMMON, RARE, "anything else"):
+            table.add_column(name, justify="right", no_wrap=True)
+        for method, shares in self.shares.items():
+            common, rare = shares.get(COMMON, 0.0), shares.get(RARE, 0.0)
             table.add_row(method, f"{common:.0%}", f"{rare:.0%}", f"{1 - common - rare:.0%}")
         out.print(table)
-        out.print(f"\n{self.verdict}")
+        out.print()
+        prose(out, self.verdict)
         out.print(
             f"\nThe choice, every score and the fitted selector are in {self.selection.folder}",
             soft_wrap=True,
@@ -80,7 +83,7 @@ class Demo:
         if best != "gotd":
             return f"Here {best} took more of the missing {RARE} than gotd: {rare[best]:.0%} to {rare['gotd']:.0%}."
         return (
-            f"gotd spent {rare['gotd']:.0%} of the budget on {RARE}, the half of the task that the model has hardly\n"
+            f"gotd spent {rare['gotd']:.0%} of the budget on {RARE}, the half of the task that the model has hardly "
             f"seen; nearest neighbours spent {rare['nearest neighbours']:.0%} there and "
             f"{self.shares['nearest neighbours'].get(COMMON, 0.0):.0%} on {COMMON} that it knows already."
         )

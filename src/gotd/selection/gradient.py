@@ -12,7 +12,7 @@ Sinkhorn divergence, on centred vectors and with a larger reg: the evidence is i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -55,16 +55,30 @@ class Objective:
     seed: int
     own: float
 
+    def at(self, reference: Measure, *, summary: Measure | None = None, init: Tensor | None = None) -> Gradient:
+        """The gradient at a reference.
+
+        Args:
+            reference: (n, d) points and weights.
+            summary: the reference as centroids, where the caller has it; left out, made anew.
+            init: (m,) potential of the target to start from, such as that of a nearby reference.
+        """
+        solution = solve(Problem(reference, self.target, self.reg, self.cost), init=init)
+        attract = SoftMin(self.target.points, solution.g, self.target.log_weights, self.reg, self.cost)
+        if not self.debias:
+            level = float(reference.weights.double() @ solution.f.double())
+            return Gradient(attract, None, self, solution.value, level, solution, 0.0, {})
+        centroids = summary or summarised(reference, centroids=self.centroids, seed=self.seed)
+        itself = solve_symmetric(centroids, self.reg, self.cost)
+        repel = SoftMin(centroids.points, itself.f, centroids.log_weights, self.reg, self.cost)
+        phi = (solution.f - repel(reference.points)).double()
+        value = solution.value - (itself.value + self.own) / 2
+        level = float(reference.weights.double() @ phi)
+        return Gradient(attract, repel, self, value, level, solution, itself.error, {})
+
     def value(self, reference: Measure, init: Tensor) -> float:
         """The objective at another reference, in units of the cost, solved from the potential `init` (m,)."""
-        cross = solve(Problem(reference, self.target, self.reg, self.cost), init=init)
-        return cross.value - (self.self_transport(reference)[1] + self.own) / 2 if self.debias else cross.value
-
-    def self_transport(self, measure: Measure) -> tuple[SoftMin, float, float]:
-        """The measure against itself: its potential, OT(P, P) in units of the cost, and the error reached."""
-        summary = summarised(measure, centroids=self.centroids, seed=self.seed)
-        fit = solve_symmetric(summary, self.reg, self.cost)
-        return SoftMin(summary.points, fit.f, summary.log_weights, self.reg, self.cost), fit.value, fit.error
+        return self.at(reference, init=init).value
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,26 +130,15 @@ def fit_gradient(
         centroids: of the reference against itself.
     """
     problem = Problem.scaled(reference, target, reg, cost)
-    solution = solve(problem)
-    blank = Objective(target, problem.reg, cost, debias, centroids, seed, 0.0)
-    attract = SoftMin(target.points, solution.g, target.log_weights, problem.reg, cost)
-    repel, value, error = None, solution.value, 0.0
-    own = 0.0
+    objective = Objective(target, problem.reg, cost, debias, centroids, seed, own=0.0)
+    found = objective.at(reference)
     if debias:
-        repel, itself, error = blank.self_transport(reference)
-        own = between_halves(target, problem.reg, cost) + between_halves(reference, problem.reg, cost) - itself
-        value -= (itself + own) / 2
-    at_reference = solution.f if repel is None else solution.f - repel(reference.points)
-    return Gradient(
-        attract=attract,
-        repel=repel,
-        objective=Objective(target, problem.reg, cost, debias, centroids, seed, own),
-        value=value,
-        level=float(reference.weights.double() @ at_reference.double()),
-        solution=solution,
-        repel_error=error,
-        stability=_split_half(problem, solution, solution.f - at_reference),
-    )
+        # The value alone is shifted, to what it is without a document meeting itself; the gradient stays.
+        hidden = 2 * (found.solution.value - found.value)
+        own = between_halves(target, problem.reg, cost) + between_halves(reference, problem.reg, cost) - hidden
+        found = replace(found, objective=replace(objective, own=own), value=found.value - own / 2)
+    repel = torch.zeros_like(found.solution.f) if found.repel is None else found.repel(reference.points)
+    return replace(found, stability=_split_half(problem, found.solution, repel))
 
 
 def between_halves(measure: Measure, reg: float, cost: Cost) -> float:

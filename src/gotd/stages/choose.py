@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -114,9 +114,7 @@ def choose(
     """
     started = time.perf_counter()
     scored = Scores.load(scores)
-    wanted = Budget.parse(budget)
-    if not 0 < mix <= 1:
-        raise SettingsError(f"mix is {mix}; wanted a share above 0 and at most 1")
+    wanted = checked(budget, mix, format)
     settings = {"budget": str(wanted), "mix": mix, "format": format, "seed": seed}
     inputs = {"scores": [str(scored.manifest["inputs"]), str(scored.manifest["settings"])]}
     artifact = open_artifact(output, "choose", settings, inputs, overwrite=overwrite)
@@ -156,6 +154,19 @@ def choose(
     )
     progress("chosen", 3, 3)
     return Selection.load(artifact.folder)
+
+
+def checked(budget: str | int, mix: float, format: str) -> Budget:
+    """The budget, once all that decides a choice is known to be sound: before hours of scoring, not after.
+
+    Raises:
+        SettingsError: one of the three is not.
+    """
+    if not 0 < mix <= 1:
+        raise SettingsError(f"mix is {mix}; wanted a share above 0 and at most 1")
+    if format not in get_args(OutputFormat):
+        raise SettingsError(f'format is "{format}"; wanted {", ".join(get_args(OutputFormat))}')
+    return Budget.parse(budget)
 
 
 def _fetched(scored: Scores, picked: Picked, fields: Fields) -> list[Document]:

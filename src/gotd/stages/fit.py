@@ -204,7 +204,8 @@ def _found(inputs: Sequence[str] | str) -> list[File]:
 def _drawn(name: str, files: Sequence[File], fields: Fields, size: int, seed: int, on_error: OnError) -> Sampled:
     drawn = sample(files, fields, size, seed, on_error)
     if not drawn.documents:
-        why = drawn.rejects[0].message if drawn.rejects else f"{files[0].path} is empty"
+        empty = f"{files[0].path} is empty" if files else "no file was given"
+        why = drawn.rejects[0].message if drawn.rejects else empty
         raise InputError(f"the {name} holds no document; {why}")
     return drawn
 
@@ -221,6 +222,12 @@ def _embedded(
                 f"target vectors have {dims['target']} numbers, reference vectors {dims['reference']}; embed both alike"
             )
         return Precomputed(dims["target"]), given
+    carrying = [name for name, found in documents.items() if found[0].vector is not None]
+    if carrying:
+        raise SettingsError(
+            f"the records of the {carrying[0]} alone carry vectors; wanted them in target and reference. "
+            "Pass --embedding-field for both, or for neither"
+        )
     texts = {name: [document.text for document in found] for name, found in documents.items()}
     encoder = fit_encoder(settings.encoder, texts["reference"] + texts["target"], device=device, seed=settings.seed)
     return encoder, {name: encoder.encode(found) for name, found in texts.items()}

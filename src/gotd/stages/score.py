@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from hashlib import blake2b
@@ -28,7 +28,7 @@ import torch
 from gotd.artifacts import Artifact, open_artifact
 from gotd.corpus import Document, Fields, File, OnError, Reject, RejectWriter, Shard, find, plan, read
 from gotd.engine import Done, Progress, run, silent
-from gotd.errors import InputError
+from gotd.errors import InputError, SettingsError
 from gotd.potential import FILE_NAME, Potential
 from gotd.selection.budget import estimated_tokens
 from gotd.selection.gradient import marginal_error, polished
@@ -48,6 +48,7 @@ class ShardScorer:
         on_error: `skip` or `fail`.
         sources: the sources to score, or None for all; documents of others are only counted.
         mass: whether a document weighs one (`docs`) or its tokens (`tokens`) in the certificate.
+        device: where a transformer encoder runs.
     """
 
     potential: Path
@@ -55,9 +56,10 @@ class ShardScorer:
     on_error: OnError
     sources: frozenset[str] | None
     mass: str
+    device: str
 
     def __call__(self, shard: Shard, stem: Path) -> dict[str, Any]:
-        potential = _loaded(self.potential)
+        potential = _loaded(self.potential, self.device)
         col = torch.zeros(len(potential.attract.g), dtype=torch.float64)
         counts = {"read": 0, "scored": 0, "outside": 0, "rejected": 0}
         with (
@@ -65,14 +67,16 @@ class ShardScorer:
             pq.ParquetWriter(stem.with_name(f"{stem.name}.parquet"), SCHEMA, compression="zstd") as parts,
         ):
             for items in _batches(read(shard, self.fields, self.on_error)):
-                counts["read"] += len(items)
-                for item in items:
+                kept: dict[int, Document] = {}
+                for row, item in enumerate(items, start=counts["read"] + 1):
                     if isinstance(item, Reject):
                         rejects.write(item)
-                documents = [item for item in items if isinstance(item, Document)]
-                counts["rejected"] += len(items) - len(documents)
-                kept = [d for d in documents if self.sources is None or d.source in self.sources]
-                counts["outside"] += len(documents) - len(kept)
+                        counts["rejected"] += 1
+                    elif self.sources is None or item.source in self.sources:
+                        kept[row] = item
+                    else:
+                        counts["outside"] += 1
+                counts["read"] += len(items)
                 counts["scored"] += len(kept)
                 if kept:
                     table, mass = _scored(kept, potential, self.mass)
@@ -88,12 +92,14 @@ def _batches(items: Iterator[Document | Reject]) -> Iterator[list[Document | Rej
 
 
 @lru_cache(maxsize=1)
-def _loaded(path: Path) -> Potential:
+def _loaded(path: Path, device: str) -> Potential:
     """A worker reads the potential, and so loads its encoder, once."""
-    return Potential.load(path)
+    return Potential.load(path, device=device)
 
 
-def _scored(documents: Sequence[Document], potential: Potential, mass: str) -> tuple[pa.Table, torch.Tensor]:
+def _scored(kept: Mapping[int, Document], potential: Potential, mass: str) -> tuple[pa.Table, torch.Tensor]:
+    """The part's table for documents by their row in the shard, and the mass (m,) that each target receives."""
+    documents = list(kept.values())
     points = potential.points(vectors_of(documents) if documents[0].vector is not None else [d.text for d in documents])
     tokens = np.array([estimated_tokens(d.text) for d in documents], dtype=np.int32)
     weights = torch.from_numpy(tokens.astype(np.float32)) if mass == "tokens" else torch.ones(len(documents))
@@ -107,6 +113,7 @@ def _scored(documents: Sequence[Document], potential: Potential, mass: str) -> t
         "position": np.array([d.position for d in documents], dtype=np.int64),
         "piece": np.array([d.piece for d in documents], dtype=np.int32),
         "key": np.array([_key(d.id) for d in documents], dtype=np.uint64),
+        "row": np.array(list(kept), dtype=np.int64),
     }
     return pa.table(columns, schema=SCHEMA), found.col
 
@@ -139,6 +146,7 @@ def score(
     sources: Sequence[str] | None = None,
     workers: int | None = None,
     polish: int = 2,
+    device: str = "auto",
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> Scores:
@@ -153,11 +161,14 @@ def score(
         sources: score these only.
         workers: processes; None for one a core.
         polish: further passes at most, made where the pool is the reference and the certificate asks for them.
+        device: where a transformer encoder runs.
         overwrite: replace what another command left in `output`.
         progress: called as work is done.
     """
     started = time.perf_counter()
-    fitted = Potential.load(potential)
+    if not polish >= 0:
+        raise SettingsError(f"polish is {polish}; wanted 0 or more passes")
+    fitted = Potential.load(potential, device=device)
     chosen = fields or Fields(**fitted.settings.get("fields", {}))
     files = find([pool] if isinstance(pool, str) else list(pool))
     settings = {
@@ -176,12 +187,13 @@ def score(
         on_error,
         None if sources is None else frozenset(sources),
         fitted.settings.get("text_mass", "docs"),
+        device,
     )
     is_reference = sources is None and fitted.settings.get("reference_digests") == sorted(f.digest for f in files)
     done, error, steps = _passes(
         fitted, scorer, plan(files, chosen), artifact, polish if is_reference else 0, workers, progress
     )
-    merged = merge(done, files, artifact.folder, on_error)
+    merged = merge(done, files, artifact.folder, on_error, pieces=chosen.chunk_chars is not None)
     if not merged.counts["scored"]:
         raise InputError(_nothing(artifact.folder, merged.counts, sources))
     seconds = time.perf_counter() - started
@@ -223,8 +235,15 @@ def _passes(
         error = marginal_error(col, fitted.objective.target) if float(col.sum()) > 0 else 0.0
         if error <= ASK_AT or step == polish:
             return done, error, step
-        fitted = replace(fitted, attract=polished(fitted.attract, col))
+        fitted = _stepped(fitted, col)
     raise AssertionError("the last step returns")
+
+
+def _stepped(fitted: Potential, col: torch.Tensor) -> Potential:
+    """One Sinkhorn step from the mass (m,) that each target received, and the reference's mean phi after it."""
+    after = replace(fitted, attract=polished(fitted.attract, col))
+    phi = after.priced(after.reference.points).f
+    return replace(after, level=float(after.reference.weights.double() @ phi.double()))
 
 
 def _listed(files: Sequence[File]) -> list[str]:

@@ -37,9 +37,10 @@ SCHEMA = pa.schema(
         ("position", pa.int64()),
         ("piece", pa.int32()),
         ("key", pa.uint64()),  # 64 bits of the id's digest: duplicates are found without holding the ids
+        ("row", pa.int64()),  # 1-based in the shard, to name duplicates by
     ]
 )
-_WRITTEN = SCHEMA.remove(SCHEMA.get_field_index("key"))
+_WRITTEN = pa.schema([field for field in SCHEMA if field.name not in ("key", "row")])
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +88,20 @@ class Merged:
     sources: dict[str, int]
 
 
-def merge(done: Sequence[Done], files: Sequence[File], folder: Path, on_error: OnError) -> Merged:
-    """Join parts in the order of the pool; of documents with one id, the first stays and the others are rejected."""
+def merge(
+    done: Sequence[Done], files: Sequence[File], folder: Path, on_error: OnError, *, pieces: bool = False
+) -> Merged:
+    """Join parts in the order of the pool; of documents with one id, the first stays and the others are rejected.
+
+    Args:
+        pieces: the rows are pieces of a file, not its lines.
+    """
     numbers = {file.path: number for number, file in enumerate(files)}
     repeated = _repeated(done)
     counts = Counter({"read": 0, "scored": 0, "outside": 0, "rejected": 0})
     sources: Counter[str] = Counter()
     seen: set[int] = set()
+    rows_before: Counter[str] = Counter()  # of each file, in the parts before
     with (
         RejectWriter(folder / REJECTS) as rejects,
         pq.ParquetWriter(folder / f".{NAME}.tmp", _WRITTEN, compression="zstd") as out,
@@ -106,7 +114,7 @@ def merge(done: Sequence[Done], files: Sequence[File], folder: Path, on_error: O
                 for batch in file.iter_batches():
                     table = pa.Table.from_batches([batch])
                     kept, again = _first_of_each(table, repeated, seen)
-                    for reject in _duplicates(table, again, part):
+                    for reject in _duplicates(table, again, part, rows_before[part.shard.file.path], pieces):
                         if on_error == "fail":
                             raise InputError(reject.message)
                         rejects.write(reject)
@@ -116,6 +124,7 @@ def merge(done: Sequence[Done], files: Sequence[File], folder: Path, on_error: O
                     kept = kept.set_column(kept.schema.get_field_index("file"), "file", number).select(_WRITTEN.names)
                     sources.update(dict(zip(*_value_counts(kept["source"]))))
                     out.write_table(kept)
+            rows_before[part.shard.file.path] += part.counts["read"]
     (folder / f".{NAME}.tmp").replace(folder / NAME)
     return Merged(dict(counts), dict(rejects.counts), dict(sources))
 
@@ -142,14 +151,17 @@ def _first_of_each(table: pa.Table, repeated: NDArray[np.uint64], seen: set[int]
     return table.filter(pa.array(stay)), again
 
 
-def _duplicates(table: pa.Table, rows: Sequence[int], part: Done) -> Iterator[Reject]:
-    path = part.shard.file.path
+def _duplicates(
+    table: pa.Table, rows: Sequence[int], part: Done, before: int, pieces: bool
+) -> Iterator[Reject]:
+    file = part.shard.file
+    header = 1 if file.format in ("csv", "tsv") and not pieces else 0
     for row in rows:
-        at = table["position"][row].as_py()
+        at = before + header + table["row"][row].as_py()
         name = table["id"][row].as_py()
-        unit = "row" if part.shard.file.format in ("parquet", "csv", "tsv") else "byte"
-        message = f'{path}: {unit} {at}: id "{name}" was there before, wanted one record an id. Pass another --id-field'
-        yield Reject(path, at, "duplicate-id", message, name[:200])
+        place = f"{file.path}: piece {at}" if pieces else f"{file.path}:{at}"
+        message = f'{place}: id "{name}" was there before, wanted one record an id. Pass another --id-field.'
+        yield Reject(file.path, at, "duplicate-id", message, name[:200])
 
 
 def _rejects(part: Done) -> Iterator[Reject]:

@@ -1,0 +1,174 @@
+"""Drop exact and near duplicates from a stream of texts, best first, so that the best of each kind stays.
+
+    exact   the same text once compatibility forms and case are folded and whitespace is
+    near    the same sets of 5 words in a row, up to a threshold of the Jaccard similarity |A & B| / |A | B|
+
+Near duplicates are found by MinHash (Broder 1997): for a random order h of all shingles, min h(A) = min h(B) has
+probability J(A, B). Signatures of `bands * rows` such minima share a whole band of `rows` with probability
+
+    1 - (1 - J^rows)^bands        (Leskovec, Rajaraman, Ullman, Mining of Massive Datasets, 3.4)
+
+and the two numbers are set so that a pair at the threshold is missed once in ten thousand; more similar ones, less.
+What shares a band is compared shingle by shingle: no text is dropped below the threshold, none is estimated. A text
+of fewer than 5 words is one shingle, the set of its words; one without a word has only exact duplicates.
+
+Differs from datasketch's `MinHashLSH` in these points: bands and rows are set by the recall at the threshold, not by
+an equal weight of both errors; candidates are compared exactly; a tenth of the time; the same on every platform.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gotd.encoders.hashing import _finalise
+from gotd.errors import SettingsError
+from gotd.selection.contamination import Words, folded, words_of
+
+Mode = Literal["exact", "near", "off"]
+SHINGLE = 5  # words
+THRESHOLD = 0.7
+MISSED = 1e-4
+_MOST_ROWS = 16
+_CHUNK = 1 << 12  # shingles that meet the hash functions at a time
+_SEED = 0x676F7464
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """A text that is dropped.
+
+    Attributes:
+        id: of the text.
+        survivor: id of the text that stays, the most similar one; of equals, the first.
+        similarity: Jaccard similarity of the two, 1 for exact duplicates.
+    """
+
+    id: str
+    survivor: str
+    similarity: float
+
+
+class Deduplicator:
+    """Takes texts one by one, best first; keeps of each what later ones are compared with.
+
+    A text is compared with those that stayed only: where A ~ B ~ C and A is best, B goes, and C stays unless A ~ C.
+
+    Args:
+        mode: `exact`, `near` or `off`.
+        threshold: Jaccard similarity, from 0.1 to 1, at and above which two texts are near duplicates.
+    """
+
+    def __init__(self, mode: Mode = "near", threshold: float = THRESHOLD) -> None:
+        if mode not in get_args(Mode):
+            raise SettingsError(f'duplicates are "{mode}"; wanted {", ".join(get_args(Mode))}')
+        if not 0.1 <= threshold <= 1:
+            raise SettingsError(f"the threshold of near duplicates is {threshold}; wanted 0.1 to 1")
+        self.mode = mode
+        self._ids: list[str] = []
+        self._digests: dict[bytes, int] = {}
+        self._near = _Near(threshold) if mode == "near" else None
+
+    def __len__(self) -> int:
+        """How many texts stayed."""
+        return len(self._ids)
+
+    def offer(self, id: str, text: str) -> Duplicate | None:
+        """What the text duplicates; None if it stays, to be compared with all that follow."""
+        number = len(self._ids)
+        if self.mode != "off":
+            digest = _digest(text)
+            if digest in self._digests:
+                return Duplicate(id, self._ids[self._digests[digest]], 1.0)
+            if self._near is not None:
+                found = self._near.offer(shingles(words_of([text])))
+                if found is not None:
+                    return Duplicate(id, self._ids[found[0]], found[1])
+            self._digests[digest] = number
+        self._ids.append(id)
+        return None
+
+
+def _digest(text: str) -> bytes:
+    plain = " ".join(folded(text).split())
+    return blake2b(plain.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def shingles(words: Words) -> NDArray[np.uint64]:
+    """(s,) the distinct hashes of 5 words in a row, ascending; of fewer words, one hash of their set."""
+    if 0 < len(words.hashes) < SHINGLE:
+        return _finalise(np.unique(words.hashes).sum(keepdims=True, dtype=np.uint64))
+    return np.unique(words.runs(SHINGLE))
+
+
+def banding(threshold: float) -> tuple[int, int]:
+    """Bands and rows: one candidate in three at the threshold a band, and so many that one in 10,000 is missed."""
+    if threshold == 1:
+        return 1, 1
+    rows = min(max(round(math.log(1 / 3) / math.log(threshold)), 1), _MOST_ROWS)
+    return math.ceil(math.log(MISSED) / math.log1p(-(threshold**rows))), rows
+
+
+class _Near:
+    """The sets of shingles that stayed, and their bands."""
+
+    def __init__(self, threshold: float) -> None:
+        self._threshold = threshold
+        self._bands, rows = banding(threshold)
+        random = np.random.Generator(np.random.PCG64(_SEED))
+        # h(x) = a x + b modulo 2^32, a odd: every value once, so that h is an order.
+        self._a = random.integers(0, 1 << 32, (self._bands * rows, 1), np.uint32) | np.uint32(1)
+        self._b = random.integers(0, 1 << 32, (self._bands * rows, 1), np.uint32)
+        self._salt = random.integers(0, 1 << 64, (self._bands, 1), np.uint64)
+        self._mix = random.integers(0, 1 << 64, rows, np.uint64) | np.uint64(1)
+        self._sets: list[NDArray[np.uint64]] = []
+        self._signatures: list[NDArray[np.uint32]] = []
+        self._first: dict[int, int] = {}  # by band
+        self._others: dict[int, list[int]] = {}
+
+    def offer(self, new: NDArray[np.uint64]) -> tuple[int, float] | None:
+        """Which set is most similar, and how much; None if none is similar, and the new one is kept."""
+        keys = self._keys(new) if len(new) else []
+        best = self._most_similar(new, keys)
+        if best is not None:
+            return best
+        for key in keys:
+            if self._first.setdefault(key, len(self._sets)) != len(self._sets):
+                self._others.setdefault(key, []).append(len(self._sets))
+        self._sets.append(new)
+        return None
+
+    def _keys(self, new: NDArray[np.uint64]) -> list[int]:
+        """The key of each band of the signature."""
+        heads = (new >> np.uint64(32)).astype(np.uint32)
+        chunks = (heads[start : start + _CHUNK] for start in range(0, len(heads), _CHUNK))
+        minima = np.stack([(chunk * self._a + self._b).min(1) for chunk in chunks]).min(0)
+        rows = minima.reshape(self._bands, -1).astype(np.uint64)
+        return [int(key) for key in _finalise((rows * self._mix + self._salt).sum(1, dtype=np.uint64)).tolist()]
+
+    def _most_similar(self, new: NDArray[np.uint64], keys: list[int]) -> tuple[int, float] | None:
+        numbers: set[int] = set()
+        for key in keys:
+            if key in self._first:
+                numbers.add(self._first[key])
+                numbers.update(self._others.get(key, ()))
+        # |A & B| / |A | B| <= min(|A|, |B|) / max(|A|, |B|)
+        near = [
+            number
+            for number in sorted(numbers)
+            if min(len(new), len(self._sets[number])) >= self._threshold * max(len(new), len(self._sets[number]))
+        ]
+        if not near:
+            return None
+        sizes = np.array([len(self._sets[number]) for number in near])
+        values = np.concatenate([self._sets[number] for number in near])
+        at = np.minimum(np.searchsorted(new, values), len(new) - 1)
+        shared = np.add.reduceat(new[at] == values, np.cumsum(sizes) - sizes, dtype=np.int64)
+        similarity = shared / (len(new) + sizes - shared)
+        best = int(similarity.argmax())
+        return (near[best], float(similarity[best])) if similarity[best] >= self._threshold else None

@@ -1,0 +1,25 @@
+"""Ways to choose that the gradient is compared with: each a score of single documents, but for `NearestLists`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gotd.selection.methods.protocol import Batch, Method
+from gotd.selection.methods.registry import KNOWN_METHODS, fit_method, restore_method
+
+if TYPE_CHECKING:
+    from gotd.selection.methods.round_robin import NearestLists, Taken
+
+__all__ = ["KNOWN_METHODS", "Batch", "Method", "NearestLists", "Taken", "fit_method", "restore_method"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("NearestLists", "Taken"):
+        from gotd.selection.methods import round_robin
+
+        return getattr(round_robin, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,76 @@
+"""From the user's word for a way to choose to the method, fresh or fitted before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from gotd.errors import ArtifactError, SettingsError
+from gotd.selection.methods.protocol import Method, Samples
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from gotd.transport import Measure
+
+_HOMES = {
+    "random": "uniform",
+    "in-domain": "in_domain",
+    "nearest": "nearest",
+    "mmd": "mmd",
+    "dsir": "dsir",
+    "knn-kde": "knn_kde",
+}
+KNOWN_METHODS = tuple(_HOMES)
+
+
+def fit_method(
+    name: str,
+    *,
+    reference_texts: Sequence[str],
+    target_texts: Sequence[str],
+    reference: Measure,
+    target: Measure,
+    seed: int = 0,
+    options: Mapping[str, Any] | None = None,
+) -> Method:
+    """The method that `name` names, fitted on a sample of the reference (n) and the target (m).
+
+    Args:
+        name: one of KNOWN_METHODS.
+        reference_texts: texts of the sample; only `dsir` and `knn-kde` look at them.
+        target_texts: texts of the target; only `dsir` looks at them.
+        reference: (n, d) points and weights of the sample.
+        target: (m, d) points and weights.
+        seed: of all that is drawn.
+        options: of that method alone; its module names them.
+
+    Raises:
+        SettingsError: an unknown method or option, or a value that does not fit.
+        InputError: samples from which the method cannot be fitted.
+    """
+    module = import_module(f"gotd.selection.methods.{_home(name)}")
+    method: Method = module.fit(Samples(reference_texts, target_texts, reference, target), seed, options or {})
+    return method
+
+
+def restore_method(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Method:
+    """The method whose `config()` and `tensors()` were kept; ArtifactError where a part is missing."""
+    module = import_module(f"gotd.selection.methods.{_home(str(config.get('method')))}")
+    try:
+        method: Method = module.restore(config, tensors)
+    except KeyError as error:
+        raise ArtifactError(f"the saved method {config['method']} lacks {error}; fit it again") from error
+    return method
+
+
+def _home(name: str) -> str:
+    if name in _HOMES:
+        return _HOMES[name]
+    known = ", ".join(KNOWN_METHODS)
+    if name == "round-robin":
+        raise SettingsError(f"round-robin gives no score of single documents: use NearestLists. With a score: {known}")
+    near = get_close_matches(name.lower(), KNOWN_METHODS, n=1)
+    raise SettingsError(f'no method "{name}"; known: {known}. Did you mean {near[0] if near else KNOWN_METHODS[0]}?')

@@ -1,0 +1,164 @@
+"""What the tests of the stages share: tiny corpora over two vocabularies that have no word in common."""
+
+from __future__ import annotations
+
+import os
+
+# Two threads a core are slower than one; read by the libraries when they load, in workers too.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import json
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+import torch
+from hypothesis import settings
+
+torch.set_num_threads(1)
+settings.register_profile("gotd", derandomize=True, deadline=None)
+settings.load_profile("gotd")
+
+COMMON = [f"common{i}" for i in range(40)]
+RARE = [f"rare{i}" for i in range(40)]
+_TIMES = ("seconds", "documents_per_second")
+
+Write = Callable[[str, Iterable[Any]], str]
+Rows = Callable[[Path | str], list[dict[str, Any]]]
+
+
+def words(seed: int, rare: bool, count: int = 0) -> str:
+    """A text of `count` words (3 to 14 if left out) of one vocabulary, the same for a seed."""
+    rng = random.Random(f"{seed} {rare}")
+    return " ".join(rng.choices(RARE if rare else COMMON, k=count or rng.randint(3, 14)))
+
+
+def _write(path: Path, records: Iterable[Any]) -> str:
+    """A file of lines: bytes as they are, anything else as JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [record if isinstance(record, bytes) else json.dumps(record).encode() for record in records]
+    path.write_bytes(b"".join(line + b"\n" for line in lines))
+    return str(path)
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """write(name, records) -> path of a file of lines in the test's folder."""
+    return lambda name, records: _write(tmp_path / name, records)
+
+
+@pytest.fixture(scope="session")
+def text() -> Callable[..., str]:
+    """text(seed, rare, count) -> words of the rare or of the common vocabulary."""
+    return words
+
+
+@pytest.fixture(scope="session")
+def rows() -> Rows:
+    """rows(path) -> the records of a JSONL file."""
+    return lambda path: [orjson.loads(line) for line in Path(path).read_bytes().splitlines()]
+
+
+@dataclass(frozen=True)
+class Corpora:
+    """One document in twenty of the pool is of the rare vocabulary; of the target, one in two.
+
+    Attributes:
+        pool: folder of `first.jsonl` (200 records) and `second.jsonl` (100).
+        target: file of 60 records.
+        other: file of 80 records, common ones only: a reference that is not the pool.
+    """
+
+    pool: str
+    target: str
+    other: str
+
+    @property
+    def files(self) -> list[str]:
+        return [f"{self.pool}/first.jsonl", f"{self.pool}/second.jsonl"]
+
+
+@pytest.fixture(scope="session")
+def corpora(tmp_path_factory: pytest.TempPathFactory) -> Corpora:
+    folder = tmp_path_factory.mktemp("corpora")
+
+    def record(name: str, i: int) -> dict[str, Any]:
+        rare = i % 20 == 0
+        return {"id": f"{name}-{i}", "text": words(i, rare), "rare": rare, "year": 1900 + i}
+
+    for name, start, count in (("first", 0, 200), ("second", 200, 100)):
+        _write(folder / "pool" / f"{name}.jsonl", [record(name, start + i) for i in range(count)])
+    _write(folder / "target.jsonl", [{"text": words(1000 + i, i % 2 == 0)} for i in range(60)])
+    _write(folder / "other.jsonl", [{"text": words(2000 + i, False)} for i in range(80)])
+    return Corpora(*(str(folder / name) for name in ("pool", "target.jsonl", "other.jsonl")))
+
+
+@pytest.fixture(scope="session")
+def selector(corpora: Corpora, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of `gotd fit` on the pool and the target; not to be written to."""
+    from gotd import fit
+
+    folder = tmp_path_factory.mktemp("selector")
+    fit(corpora.target, corpora.pool, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def scored(corpora: Corpora, selector: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of `gotd score` of the pool; not to be written to."""
+    from gotd import score
+
+    folder = tmp_path_factory.mktemp("scored")
+    score(selector, corpora.pool, folder, workers=1)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def selected(corpora: Corpora, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of `gotd select`, 15 documents of the pool; not to be written to."""
+    from gotd import select
+
+    folder = tmp_path_factory.mktemp("selected")
+    select(corpora.pool, corpora.target, "15docs", folder, workers=1)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def contents() -> Callable[[Path], dict[str, Any]]:
+    """contents(folder) -> its files: tables as tables, others as bytes, the manifest without times.
+
+    The certificate is a sum over shards: it is the same for any shards up to rounding only.
+    """
+    import pyarrow.parquet as pq
+
+    def read(folder: Path) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for path in sorted(folder.iterdir()):
+            if path.name == "manifest.json":
+                manifest = orjson.loads(path.read_bytes())
+                for part in (manifest, manifest.get("quality", {})):
+                    for name in {"marginal_error", "marginal_error_pool"} & part.keys():
+                        part[name] = round(part[name], 6)
+                found[path.name] = {name: value for name, value in manifest.items() if name not in _TIMES}
+            elif path.suffix == ".parquet":
+                found[path.name] = pq.read_table(path).to_pydict()
+            else:
+                found[path.name] = path.read_bytes()
+        return found
+
+    return read
+
+
+@pytest.fixture
+def small_shards(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """small_shards(size): score in shards of so many bytes from here on."""
+    from gotd.corpus import plan
+
+    def cut(size: int) -> None:
+        monkeypatch.setattr("gotd.stages.score.plan", lambda files, fields: plan(files, fields, size))
+
+    return cut
