@@ -5,7 +5,7 @@
 What is to be shown: on real text cut into documents of 1000 characters, on two cores, with the embedded encoder,
 gotd.select handles at least five times the documents a second of DSIR (`data-selection`), and its memory does not
 grow with the pool: within 10 % from 50,000 to 200,000 documents, and under 1.5 GB. How:
-- one plain JSONL file a pool, unique documents; a target of about 4,000; 5,000 documents to select.
+- one plain JSONL file a pool, each document another stretch of text; a target of about 4,000; 5,000 to select.
 - each run is a process of its own under the same interpreter rules: the clock runs from its start to its end, so
   imports and the start of workers are in it; memory is the peak of the whole tree by PSS, seen every 0.1 s.
 - DSIR gets the largest pool, right after gotd, on two processes; what its defaults do is in peers_dsir.py.

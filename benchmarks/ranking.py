@@ -18,9 +18,9 @@ from texts import Embedded
 from torch import Tensor
 
 from gotd.encoders.precomputed import Precomputed
-from gotd.selection.gradient import Objective, marginal_error, polished
+from gotd.selection.gradient import marginal_error, polished
 from gotd.stages.fit import FitSettings, fitted
-from gotd.transport import CENTROIDS, Cost, Measure, Problem, SoftMin, Solution, Space, solve
+from gotd.transport import Measure, Problem, SoftMin, Solution, Space, solve, solve_symmetric, summarised
 
 SHARES = (0.01, 0.05, 0.1)
 EXACT = 1e-4
@@ -107,9 +107,11 @@ def _score_rows(vectors: Embedded, x: Tensor, y: Tensor, full: Full, sample: int
     potential = fitted(encoder, vectors.candidates[:sample], vectors.target, FitSettings(reg=full.fraction))
     score = torch.from_numpy(potential.score(vectors.candidates))
     seconds = time.perf_counter() - start
-    blank = Objective(Measure.of(y), full.solution.reg, Cost.COSINE, True, CENTROIDS, 0, 0.0)
-    repel = blank.self_transport(Measure.of(x))[0](x)
-    everything = full.solution.f - repel.double()
+    # More documents stand behind each of the thousand centroids; their number is part of the method.
+    itself = summarised(Measure.of(x))
+    repel = solve_symmetric(itself, full.solution.reg)
+    repelled = SoftMin(itself.points, repel.f, itself.log_weights, full.solution.reg)(x)
+    everything = full.solution.f - repelled.double()
     halves = [f"{share:.2%}" for share in potential.quality.stability.values()]
     return [
         [f"reg {full.fraction}: the default score", *overlaps(score, everything), "", f"{seconds:.1f}"],

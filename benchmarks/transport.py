@@ -9,6 +9,8 @@ memory. How it is measured, the same for all, is written at the top of peers_tra
   median of these pairs, so that other work on the machine meets both.
 - gotd keeps its products in bfloat16 and stops by an error measured on them. Where the yardstick, on the float32
   vectors, is not yet met then, gotd is asked for a smaller error, and timed with that.
+- on a machine that does other work too, trust the ratio of CPU seconds rather than that of the clock: a solver of
+  many short parallel steps waits at each for a core that another process holds.
 - peers more than three times slower than the best of their library in the first round are not run again.
 
 The second table is explained at the top of ranking.py. `--full` takes n = 100,000 there.
@@ -47,9 +49,9 @@ class Timed:
     def seconds(self) -> float:
         return median(run["seconds"] for run in self.runs)
 
-    @property
-    def ratios(self) -> list[float]:
-        return sorted(run["seconds"] / pair["seconds"] for run, pair in zip(self.runs, self.pairs))
+    def ratios(self, clock: str) -> list[float]:
+        """The peer's `seconds` or `cpu_seconds` over gotd's, pair by pair, ascending."""
+        return sorted(run[clock] / pair[clock] for run, pair in zip(self.runs, self.pairs))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,7 @@ class Race:
         found = {peer: Timed() for peer in peers}
         for turn in range(self.rounds):
             for peer in peers if turn == 0 else _worth_repeating(found):
+                print(f"reg {self.reg}, round {turn + 1} of {self.rounds}: {peer}", file=sys.stderr, flush=True)
                 own = self.stage("gotd", "time", "--iterations", str(passes), tolerance=tolerance)
                 other = self.stage(peer, "time", "--iterations", str(counts[peer]))
                 found[peer].pairs.append(own)
@@ -109,15 +112,15 @@ class Race:
 
     def _show(self, found: dict[str, Timed], tolerance: float, plain: float) -> None:
         own = [pair for timed in found.values() for pair in timed.pairs]
-        rows = [_row("gotd", own, "1")]
+        rows = [_row("gotd", own, ["1", "1"])]
         for peer, timed in sorted(found.items(), key=lambda item: item[1].seconds):
-            low, *_, high = [*timed.ratios, *timed.ratios]
-            rows.append(_row(peer, timed.runs, f"{median(timed.ratios):.1f} ({low:.1f}-{high:.1f})"))
+            ratios = [_spread(timed.ratios(clock)) for clock in ("seconds", "cpu_seconds")]
+            rows.append(_row(peer, timed.runs, ratios))
         title = f"reg {self.reg} of the mean cost, L1 {TOLERANCE} ({load()})"
-        columns = ["", "seconds", "ratio to gotd", "peak MB", "iterations", "L1 reached", "runs"]
+        columns = ["", "seconds", "x gotd", "CPU s", "x gotd", "peak MB", "iterations", "L1 reached", "runs"]
         show(title, columns, rows)
         print(f"\ngotd asked for {tolerance:.3g}; solve(tolerance={TOLERANCE}) reaches {plain:.5f}.", end=" ")
-        print("L1 over 1e-2, or nan, is marked: not reached." if any("!" in row[5] for row in rows) else "")
+        print("L1 over 1e-2, or nan, is marked: not reached." if any("!" in row[7] for row in rows) else "")
         for library in ("pot", "ott"):
             print(_best(library, found, own))
 
@@ -143,13 +146,19 @@ def _reached(runs: list[dict[str, Any]]) -> bool:
     return all(run["l1"] is not None and run["l1"] <= 1.001 * TOLERANCE for run in runs)
 
 
-def _row(name: str, runs: list[dict[str, Any]], ratio: str) -> list[str]:
+def _spread(ratios: list[float]) -> str:
+    return f"{median(ratios):.1f} ({ratios[0]:.1f}-{ratios[-1]:.1f})"
+
+
+def _row(name: str, runs: list[dict[str, Any]], ratios: list[str]) -> list[str]:
     error = runs[0]["l1"]
     shown = "nan" if error is None else f"{error:.5f}"
     return [
         name,
         f"{median(run['seconds'] for run in runs):.3f}",
-        ratio,
+        ratios[0],
+        f"{median(run['cpu_seconds'] for run in runs):.3f}",
+        ratios[1],
         f"{median(run['peak_mb'] for run in runs):.0f}",
         str(runs[0]["iterations"]),
         shown if _reached(runs) else f"{shown} !",
@@ -164,10 +173,11 @@ def _best(library: str, found: dict[str, Timed], own: list[dict[str, Any]]) -> s
     if not able:
         return f"{library}: none reached the error"
     best = min(able, key=lambda peer: able[peer].seconds)
-    memory = median(run["peak_mb"] for run in able[best].runs)
+    wall, cpu = (median(able[best].ratios(clock)) for clock in ("seconds", "cpu_seconds"))
+    memory = median(run["peak_mb"] for run in able[best].runs) / own_memory
     return (
-        f"{library}: best is {best}, {median(able[best].ratios):.1f} times gotd's seconds "
-        f"and {memory / own_memory:.1f} times its memory"
+        f"{library}: best is {best}, {wall:.1f} times gotd's seconds, {cpu:.1f} times its CPU seconds, "
+        f"{memory:.1f} times its memory"
     )
 
 

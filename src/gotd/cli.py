@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -23,11 +24,16 @@ class _Manners(click.Group):
         try:
             return super().invoke(context)
         except GotdError as error:
-            click.echo(f"gotd: {error}", err=True)
+            click.echo(f"gotd: {_one_line(str(error))}", err=True)
             context.exit(1)
         except KeyboardInterrupt:
             click.echo("gotd: stopped; the same command goes on from here", err=True)
             context.exit(130)
+
+
+def _one_line(message: str) -> str:
+    """Messages quote flags, paths and records as they are; control characters among them are spelt out."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda found: repr(found[0])[1:-1], message)
 
 
 @click.group(cls=_Manners, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -67,11 +73,32 @@ _budget = click.option(
     required=True,
     help="How much to choose: 5000docs, 5% or 2000000tokens (four bytes each).",
 )
+_rounds = click.option(
+    "--rounds",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Choose in so many rounds, solving again as the selection grows.",
+)
+_dedup = click.option(
+    "--dedup",
+    type=click.Choice(["near", "exact", "off"]),
+    default="near",
+    show_default=True,
+    help="Drop documents that say the same as a better one.",
+)
+_cap = click.option("--max-per-source", help="The most one source may have: 40% or 2000docs.")
+_shortlist = click.option(
+    "--shortlist",
+    default=10.0,
+    show_default=True,
+    help="How many budgets of the best documents --rounds chooses from.",
+)
 _mix = click.option(
     "--mix",
     default=0.1,
     show_default=True,
-    help="Share of the selection in what the model has seen, for the figures before and after.",
+    help="Share of the selection in what the model has seen, for --rounds and the figures before and after.",
 )
 _format = click.option(
     "--format",
@@ -98,7 +125,7 @@ _fields = _options(
         help="Whether a .txt file holds a document a line or is one.",
     ),
 )
-_target_text = click.option("--target-text-field", help="The same for the target.  [default: as --text-field]")
+_target_text = click.option("--target-text-field", help="--text-field of the target.  [default: the pool's]")
 _fitting = _options(
     click.option(
         "--encoder",
@@ -109,7 +136,13 @@ _fitting = _options(
     click.option("--reg", type=float, help="Entropy strength, a fraction of the mean cost.  [default: 0.1]"),
     click.option("--debias/--no-debias", default=None, help="Gradient of the Sinkhorn divergence.  [default: debias]"),
     click.option("--centre/--no-centre", default=None, help="Subtract the reference's mean.  [default: centre]"),
-    click.option("--cost", type=click.Choice(["cosine", "sqeuclidean"]), default="cosine", show_default=True),
+    click.option(
+        "--cost",
+        type=click.Choice(["cosine", "sqeuclidean"]),
+        default="cosine",
+        show_default=True,
+        help="Between unit vectors.",
+    ),
     click.option("--paper", is_flag=True, help="As published: --reg 0.01 --no-debias --no-centre."),
     click.option("--fit-sample", default=20_000, show_default=True, help="Documents of the reference to fit on."),
     click.option("--target-sample", default=5_000, show_default=True, help="Documents of the target to fit on."),
@@ -156,7 +189,22 @@ def _gathered(command: Callable[..., None]) -> Callable[..., None]:
 )
 @_options(_budget, _output, _fitting)
 @click.option("--keep", type=click.IntRange(1), help="Score only the sources nearest to the target, so many.")
-@_options(_mix, _fields, _target_text, _on_error, _format, _workers, _device, _seed, _overwrite, _json)
+@_options(
+    _rounds,
+    _mix,
+    _dedup,
+    _cap,
+    _shortlist,
+    _fields,
+    _target_text,
+    _on_error,
+    _format,
+    _workers,
+    _device,
+    _seed,
+    _overwrite,
+    _json,
+)
 @_gathered
 def select(as_json: bool, candidates: tuple[str, ...], **given: Any) -> None:
     """Choose from a pool: fit, score and choose in one."""
@@ -222,7 +270,7 @@ def score(as_json: bool, selector: Path, pool: tuple[str, ...], **given: Any) ->
 
 @main.command()
 @click.argument("scores", type=click.Path(path_type=Path))
-@_options(_budget, _output, _mix, _format, _seed, _overwrite, _json)
+@_options(_budget, _output, _rounds, _mix, _dedup, _cap, _shortlist, _format, _seed, _overwrite, _json)
 def choose(as_json: bool, **given: Any) -> None:
     """Choose from SCORES, the folder of `score`."""
     from gotd.display import progress_bar, show_selection

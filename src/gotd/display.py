@@ -66,7 +66,7 @@ def progress_bar() -> Iterator[Progress]:
             if stage.split()[0] != family:
                 family = stage.split()[0]
                 bar.reset(task, visible=True)
-            bar.update(task, description=_plain(stage), completed=done, total=total)
+            bar.update(task, description=_plain(stage)[:_SOURCE_WIDTH], completed=done, total=total)
 
         yield show
 
@@ -187,6 +187,16 @@ def _remarks(found: Mapping[str, Any]) -> Iterator[Text]:
     if counts["rejected"]:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(found["rejects"].items()))
         yield Text(f"{counts['rejected']:,} of {counts['read']:,} rows rejected ({reasons}): see rejects.jsonl.")
+    if found["duplicates"]:
+        passed_over = f"{found['duplicates']:,} documents repeat a better one and were passed over"
+        yield Text(f"{passed_over}: see duplicates.parquet.")
+    if not found["filled"]:
+        nothing_more = "duplicates and caps left nothing more to choose; add candidates"
+        yield Text.assemble(("The budget is not full", "bold"), f": {nothing_more}.")
+    needed = found["transport"]["rounds_needed"]
+    if max(1, len(found["rounds"])) < needed:
+        overshoots = "what one step predicts is off by more than a quarter"
+        yield Text.assemble(("One round is too few", "bold"), f": {overshoots}; try --rounds {needed}.")
     if found["transport"]["after"] >= found["transport"]["random"]:
         as_close = "a random choice brings the reference as close to the target"
         yield Text.assemble(("Not better than random here", "bold"), f": {as_close}.")

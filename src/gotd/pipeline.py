@@ -23,9 +23,11 @@ import orjson
 from gotd.artifacts import MANIFEST, open_artifact, read_json
 from gotd.corpus import Fields, OnError, OutputFormat, Reject, RejectWriter, find
 from gotd.engine import Progress, silent
+from gotd.selection.duplicates import Mode
 from gotd.stages.choose import MIX, Selection, checked, choose
 from gotd.stages.domains import domains
 from gotd.stages.fit import FitSettings, TextMass, fit
+from gotd.stages.picking import PickSettings
 from gotd.stages.score import score
 from gotd.stages.scores import REJECTS
 
@@ -47,7 +49,11 @@ def select(
     target_sample: int = 5_000,
     text_mass: TextMass = "docs",
     keep: int | None = None,
+    rounds: int = 1,
     mix: float = MIX,
+    dedup: Mode = "near",
+    max_per_source: str | None = None,
+    shortlist: float = 10.0,
     polish: int = 2,
     seed: int = 0,
     fields: Fields | None = None,
@@ -71,7 +77,7 @@ def select(
         reg, debias, centre, cost, fit_sample, target_sample, text_mass, seed: see `FitSettings`.
         paper: the published settings where reg, debias and centre are left out.
         keep: score only so many sources, those nearest to the target (see `domains`).
-        mix: share of the selection in what the model has seen, for the figures before and after.
+        rounds, mix, dedup, max_per_source, shortlist: see `choose`.
         polish: see `score`.
         fields: where text, id and source are in a candidate or reference record.
         target_fields: the same for the target; left out, as for the candidates.
@@ -96,14 +102,15 @@ def select(
         seed=seed,
     )
     where = fields or Fields()
-    wanted = checked(budget, mix, format)
+    wanted = checked(budget, format, max_per_source)
+    how = PickSettings(rounds, mix, dedup, max_per_source, shortlist)
     folder = Path(output) if output is not None else Path(tempfile.mkdtemp(prefix="gotd-"))
     asked = {
         **asdict(settings),
         "fields": asdict(where),
         "target_fields": asdict(target_fields) if target_fields else None,
         "budget": str(wanted),
-        "mix": mix,
+        **asdict(how),
         "keep": keep,
         "polish": polish,
         "on_error": on_error,
@@ -152,7 +159,9 @@ def select(
         device=device,
         progress=progress,
     )
-    chosen = choose(work / "scores", budget, work / "chosen", mix=mix, format=format, seed=seed, progress=progress)
+    chosen = choose(
+        work / "scores", budget, work / "chosen", **asdict(how), format=format, seed=seed, progress=progress
+    )
     fitted = read_json(work / "selector" / MANIFEST)
     _add_rejects(folder, work, fitted, separate=reference is not None)
     for path in sorted((work / "chosen").iterdir()):

@@ -117,6 +117,12 @@ class Potential:
             col += found.col
         return Pass(phi, col)
 
+    def gradient(self) -> tuple[Gradient, Measure | None]:
+        """The gradient at the reference, to go on from in rounds, and the reference as centroids if debiased."""
+        repel = self.repel
+        summary = None if repel is None else Measure.of(repel.points, repel.log_b.exp())
+        return self.objective.at(self.reference, summary=summary, init=self.attract.g), summary
+
     def points(self, items: Sequence[str] | NDArray[np.float32]) -> torch.Tensor:
         """Texts or raw vectors as points (n, d) of the space."""
         if isinstance(items, np.ndarray):

@@ -56,9 +56,13 @@ class Demo:
         out, found = console(), self.selection.manifest
         prose(
             out,
-            f"What the model has read: {1 - _RARE_SHARE:.0%} {COMMON}, {_RARE_SHARE:.0%} {RARE}. "
-            f"The task: half {COMMON}, half {RARE}. Of {found['counts']['read']:,} documents from "
-            f"{len(found['sources'])} sources, which {BUDGET} should it read first?\n",
+            f"The model has read {1 - _RARE_SHARE:.0%} {COMMON}, {_RARE_SHARE:.0%} {RARE}. "
+            "The task is half the one, half the other.",
+        )
+        prose(
+            out,
+            f"Of {found['counts']['read']:,} documents from {len(found['sources'])} sources, "
+            f"which {BUDGET} should it read first?\n",
         )
         table = Table(box=None, pad_edge=False)
         table.add_column("chosen by", no_wrap=True)

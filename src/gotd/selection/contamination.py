@@ -70,7 +70,8 @@ class Words:
 
 def words_of(texts: Sequence[str]) -> Words:
     """Find the words of texts; a word that fills a whole piece of a million characters is cut there."""
-    pieces, last = [], [0]
+    pieces: list[str] = []
+    last = [0]
     for text in texts:
         pieces.extend(_pieces(text))
         last.append(len(pieces))
@@ -136,7 +137,7 @@ def folded(text: str) -> str:
 @lru_cache(maxsize=1)
 def _spaced_classes() -> NDArray[np.uint8]:
     """(0x110000,) class of each code point: dropped, of a word, a word by itself, or a space."""
-    classes = _classes().copy()
+    classes: NDArray[np.uint8] = _classes().copy()
     classes[[i for i in range(0x3001) if chr(i).isspace()]] = _SPACE
     return classes
 
@@ -197,12 +198,18 @@ class Contamination:
                 if owner in first and first[owner][0] <= hit:
                     continue
                 run = words.spelled(hit, size)
-                if any(run == self._spelled(*place, size) for place in runs.places_of(hashes[hit])):
+                if any(run == self._spelled(text, word, size) for text, word in runs.places_of(hashes[hit])):
                     first[owner] = hit, run
         return {owner: run for owner, (_, run) in first.items()}
 
     def _spelled(self, number: int, word: int, size: int) -> str:
-        return words_of([self._texts[number]]).spelled(word, size)
+        return _words_of_one(self._texts[number]).spelled(word, size)
+
+
+@lru_cache(maxsize=4)
+def _words_of_one(text: str) -> Words:
+    """Kept for the next hit, which is likely in the same text."""
+    return words_of([text])
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +219,7 @@ class _Runs:
     Attributes:
         hashes: (r,) uint64, ascending.
         places: (2, r) int32 the held-out text of each, and its first word there.
-        table: (2^k,) bool; whether a hash begins with these k bits.
+        table: (2^k,) bool, whether a hash begins with these k bits.
     """
 
     hashes: NDArray[np.uint64]
@@ -228,15 +235,18 @@ class _Runs:
         return found
 
     def _heads(self, hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
-        return hashes >> np.uint64(65 - len(self.table).bit_length())
+        heads: NDArray[np.uint64] = hashes >> np.uint64(65 - len(self.table).bit_length())
+        return heads
 
     def among(self, hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
         """Which of the hashes are held-out ones: their indices, ascending."""
         likely = np.flatnonzero(self.table[self._heads(hashes)])
         nearest = np.minimum(np.searchsorted(self.hashes, hashes[likely]), len(self.hashes) - 1)
-        return likely[self.hashes[nearest] == hashes[likely]]
+        sure: NDArray[np.int64] = likely[self.hashes[nearest] == hashes[likely]]
+        return sure
 
-    def places_of(self, hash: np.uint64) -> Iterator[tuple[int, int]]:
+    def places_of(self, hash: np.uint64) -> list[list[int]]:
+        """[held-out text, first word there] of every run with the hash."""
         first, last = (int(np.searchsorted(self.hashes, hash, side=side)) for side in ("left", "right"))
-        for number, word in self.places[:, first:last].T.tolist():
-            yield number, word
+        places: list[list[int]] = self.places[:, first:last].T.tolist()
+        return places

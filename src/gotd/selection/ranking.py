@@ -7,7 +7,8 @@ rows are batched.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,15 +37,22 @@ class Picked:
     def __len__(self) -> int:
         return len(self.id)
 
+    def take(self, rows: Sequence[int]) -> Picked:
+        """Some of the rows, in the order given."""
+        at = np.array(rows, dtype=np.int64)
+        ids = [self.id[row] for row in rows]
+        return Picked(ids, self.score[at], self.tokens[at], self.file[at], self.position[at], self.piece[at])
+
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
     """What one pass over the scores gives.
 
     Attributes:
-        best: the choice, lowest score first.
+        best: the choice, lowest score first; with a stretch, and what comes next.
+        size: how many of the best the budget holds.
         worst: the highest scores, highest first.
-        random: as many rows as the best, 5000 at most, drawn uniformly, in the order of the pool.
+        random: as many rows as the budget holds, 5000 at most, drawn uniformly, in the order of the pool.
         mean: mean score of the pool.
         pool: rows of the pool.
     """
@@ -54,6 +62,7 @@ class Ranking:
     random: Picked
     mean: float
     pool: int
+    size: int
 
 
 class _Lowest:
@@ -100,6 +109,7 @@ def rank(
     *,
     seed: int,
     worst: int,
+    stretch: float = 1.0,
 ) -> Ranking:
     """Stream the scores twice, once for the best and worst and once for a random choice as large.
 
@@ -109,6 +119,7 @@ def rank(
         pool: how many rows there are.
         seed: of the random choice.
         worst: how many of the worst to return.
+        stretch: how many budgets the best are to fill, so that some can be passed over.
 
     Raises:
         SettingsError: the budget is above the pool, or below the first document.
@@ -119,7 +130,7 @@ def rank(
             f"the budget is {count} documents and the pool holds {pool} that can be scored; "
             "lower --budget or add candidates"
         )
-    lowest = _Lowest(count, budget.amount)
+    lowest = _Lowest(None if count is None else min(pool, math.ceil(count * stretch)), budget.amount * stretch)
     highest = _Lowest(min(worst, pool), 0)
     total, tokens = 0.0, 0
     for batch in batches(list(_COLUMNS)):
@@ -134,10 +145,11 @@ def rank(
         raise SettingsError(
             f"the budget is {budget} and the pool holds {tokens} (estimated); lower --budget or add candidates"
         )
-    if not len(best):
+    size = count if count is not None else int((np.cumsum(best.tokens, dtype=np.int64) <= budget.amount).sum())
+    if not size:
         raise SettingsError(f"the budget is {budget}, less than the best document; raise --budget")
-    random = _random(batches, min(len(best), _RANDOM_AT_MOST), pool, seed)
-    return Ranking(best, highest.taken(), random, total / pool, pool)
+    random = _random(batches, min(size, _RANDOM_AT_MOST), pool, seed)
+    return Ranking(best, highest.taken(), random, total / pool, pool, size)
 
 
 def _random(batches: Callable[[list[str]], Iterator[pa.RecordBatch]], count: int, pool: int, seed: int) -> Picked:

@@ -65,7 +65,13 @@ class Descent:
 
 
 def descend(
-    start: Gradient, reference: Measure, summary: Measure | None, candidates: Tensor, take: Take, rounds: int, mix: float
+    start: Gradient,
+    reference: Measure,
+    summary: Measure | None,
+    candidates: Tensor,
+    take: Take,
+    rounds: int,
+    mix: float,
 ) -> Descent:
     """Choose from candidates (n, d) in `rounds` rounds, up to a share `mix` of what the model has seen.
 

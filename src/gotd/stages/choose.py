@@ -16,6 +16,7 @@ from typing import Any, get_args
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from gotd.artifacts import load_manifest, open_artifact
@@ -24,14 +25,20 @@ from gotd.engine import Progress, silent
 from gotd.errors import InputError, SettingsError
 from gotd.potential import FILE_NAME, Potential
 from gotd.selection.budget import Budget
+from gotd.selection.caps import Cap
+from gotd.selection.duplicates import Duplicate, Mode
+from gotd.selection.gradient import Gradient
 from gotd.selection.ranking import Picked, Ranking, rank
-from gotd.stages.score import vectors_of
+from gotd.selection.rounds import rounds_needed
+from gotd.stages.picking import Pick, PickSettings, pick
+from gotd.stages.score import points_of
 from gotd.stages.scores import NAME, REJECTS, Scores
-from gotd.transport import Measure
+from gotd.transport import Measure, summarised
 
 MIX = 0.1
 _SOLVE_AGAIN_ON = 5_000
 _SHOWN = 5
+DUPLICATES = "duplicates.parquet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +98,11 @@ def choose(
     budget: str | int,
     output: Path | str,
     *,
+    rounds: int = 1,
     mix: float = MIX,
+    dedup: Mode = "near",
+    max_per_source: str | None = None,
+    shortlist: float = 10.0,
     format: OutputFormat = "jsonl",
     seed: int = 0,
     overwrite: bool = False,
@@ -103,7 +114,11 @@ def choose(
         scores: a folder made by `score`.
         budget: `5000docs`, `5%` of the documents, or `2000000tokens`.
         output: folder for `selected.*`, `scores.parquet`, the potential and the manifest.
-        mix: the share lambda of the selection in what the model has seen, for the figures before and after.
+        rounds: 1 takes the lowest scores; more solve again as the selection grows (see `selection/rounds.py`).
+        mix: the share lambda of the selection in what the model has seen, for rounds and figures.
+        dedup: drop documents that say the same as a better one: `near`, `exact` or `off`.
+        max_per_source: `40%` or `2000docs`: the most that one source may have.
+        shortlist: how many budgets of the best documents the rounds choose from.
         format: `jsonl`, `jsonl.zst` or `parquet`.
         seed: of the random choice that the selection is compared with.
         overwrite: replace what another command left in `output`.
@@ -114,22 +129,24 @@ def choose(
     """
     started = time.perf_counter()
     scored = Scores.load(scores)
-    wanted = checked(budget, mix, format)
-    settings = {"budget": str(wanted), "mix": mix, "format": format, "seed": seed}
+    wanted = checked(budget, format, max_per_source)
+    how = PickSettings(rounds, mix, dedup, max_per_source, shortlist)
+    settings = {"budget": str(wanted), **asdict(how), "format": format, "seed": seed}
     inputs = {"scores": [str(scored.manifest["inputs"]), str(scored.manifest["settings"])]}
     artifact = open_artifact(output, "choose", settings, inputs, overwrite=overwrite)
     if artifact.finished is not None:
         return Selection.load(artifact.folder)
     progress("choosing", 0, 3)
-    ranking = rank(scored.batches, wanted, scored.manifest["counts"]["scored"], seed=seed, worst=_SHOWN)
-    fields = Fields(**scored.manifest["settings"]["fields"])
-    documents = _fetched(scored, ranking.best, fields)
-    progress("writing", 1, 3)
-    calibrated = _calibrated(ranking.best.score, ranking.mean, ranking.pool)
-    path = _write(artifact.folder, format, documents, ranking.best, calibrated)
-    _write_arrow(artifact.folder, documents, ranking.best, calibrated)
-    progress("solving again", 2, 3)
     potential = Potential.load(scored.folder)
+    fields = Fields(**scored.manifest["settings"]["fields"])
+    ranking, chosen, documents = _picked(scored, wanted, how, potential, fields, seed)
+    best = ranking.best.take(chosen.rows)
+    progress("writing", 1, 3)
+    calibrated = _calibrated(best.score, ranking.mean, ranking.pool)
+    path = _write(artifact.folder, format, documents, best, calibrated)
+    _write_arrow(artifact.folder, documents, best, calibrated)
+    _write_duplicates(artifact.folder, chosen.duplicates)
+    progress("solving again", 2, 3)
     random = _fetched(scored, ranking.random, fields)
     worst = _fetched(scored, ranking.worst, fields)
     for name in (NAME, REJECTS, FILE_NAME):
@@ -137,15 +154,18 @@ def choose(
     artifact.finish(
         {
             "selected": path.name,
-            "counts": _counts(scored, len(documents), int(ranking.best.tokens.sum())),
+            "counts": _counts(scored, len(documents), int(best.tokens.sum())),
+            "duplicates": len(chosen.duplicates),
+            "filled": chosen.full,
             "rejects": scored.manifest["rejects"],
             "sources": _by_source(scored.manifest["sources"], documents),
-            "transport": _transport(potential, documents, random, ranking, mix),
+            "transport": _transport(potential, documents, random, best, mix),
+            "rounds": [asdict(step) for step in chosen.rounds],
             "quality": {
                 **asdict(potential.quality),
                 "marginal_error_pool": scored.manifest["marginal_error"],
             },
-            "best": _lines(documents[:_SHOWN], ranking.best),
+            "best": _lines(documents[:_SHOWN], best),
             "worst": _lines(worst, ranking.worst),
             "files": scored.manifest["files"],
             "seconds": {"choose": time.perf_counter() - started, "score": scored.manifest["seconds"]},
@@ -156,17 +176,32 @@ def choose(
     return Selection.load(artifact.folder)
 
 
-def checked(budget: str | int, mix: float, format: str) -> Budget:
+def _picked(
+    scored: Scores, budget: Budget, how: PickSettings, potential: Potential, fields: Fields, seed: int
+) -> tuple[Ranking, Pick, list[Document]]:
+    """The choice, from a shortlist that is made longer until it fills the budget or is the pool."""
+    pool, stretch = scored.manifest["counts"]["scored"], how.stretch
+    while True:
+        ranking = rank(scored.batches, budget, pool, seed=seed, worst=_SHOWN, stretch=stretch)
+        shortlist = _fetched(scored, ranking.best, fields)
+        chosen = pick(shortlist, ranking.best.tokens.tolist(), budget, ranking.size, how, potential)
+        if chosen.full or len(shortlist) == pool:
+            return ranking, chosen, [shortlist[row] for row in chosen.rows]
+        stretch *= 2
+
+
+def checked(budget: str | int, format: str, max_per_source: str | None) -> Budget:
     """The budget, once all that decides a choice is known to be sound: before hours of scoring, not after.
 
     Raises:
         SettingsError: one of the three is not.
     """
-    if not 0 < mix <= 1:
-        raise SettingsError(f"mix is {mix}; wanted a share above 0 and at most 1")
     if format not in get_args(OutputFormat):
         raise SettingsError(f'format is "{format}"; wanted {", ".join(get_args(OutputFormat))}')
-    return Budget.parse(budget)
+    found = Budget.parse(budget)
+    if max_per_source is not None:
+        Cap.parse(max_per_source, found)
+    return found
 
 
 def _fetched(scored: Scores, picked: Picked, fields: Fields) -> list[Document]:
@@ -232,6 +267,13 @@ def _write_arrow(folder: Path, documents: Sequence[Document], picked: Picked, ca
         writer.write_table(table)
 
 
+def _write_duplicates(folder: Path, duplicates: Sequence[Duplicate]) -> None:
+    """duplicates.parquet: what was passed over, the better document it repeats, and how alike they are."""
+    rows = {name: [getattr(found, name) for found in duplicates] for name in ("id", "survivor", "similarity")}
+    schema = pa.schema([("id", pa.string()), ("survivor", pa.string()), ("similarity", pa.float64())])
+    pq.write_table(pa.table(rows, schema=schema), folder / DUPLICATES)
+
+
 def _counts(scored: Scores, selected: int, tokens: int) -> dict[str, int]:
     counts = scored.manifest["counts"]
     return {
@@ -252,32 +294,36 @@ def _transport(
     potential: Potential,
     selected: Sequence[Document],
     random: Sequence[Document],
-    ranking: Ranking,
+    best: Picked,
     mix: float,
 ) -> dict[str, Any]:
     """The objective at the reference, predicted after the selection, solved after it, and after a random choice."""
-    mean = float(np.mean(ranking.best.score, dtype=np.float64))
     before = potential.quality.value
+    predicted = before + mix * (float(np.mean(best.score, dtype=np.float64)) - potential.level)
+    start, summary = potential.gradient()
+    after = _solved(potential, start, summary, selected, mix)
     return {
         "measure": "sinkhorn divergence" if potential.objective.debias else "entropic OT",
         "unit": "cost",
         "mix": mix,
         "before": before,
-        "predicted": before + mix * (mean - potential.level),
-        "after": _solved(potential, selected, mix),
-        "random": _solved(potential, random, mix),
+        "predicted": predicted,
+        "after": after,
+        "random": _solved(potential, start, summary, random, mix),
+        "rounds_needed": rounds_needed(before, predicted, after),
         "solved_on": {"selected": min(len(selected), _SOLVE_AGAIN_ON), "random": len(random)},
     }
 
 
-def _solved(potential: Potential, documents: Sequence[Document], mix: float) -> float:
+def _solved(
+    potential: Potential, start: Gradient, summary: Measure | None, documents: Sequence[Document], mix: float
+) -> float:
     """The objective at (1 - mix) reference + mix documents; of many documents an even sample stands for all."""
     step = -(-len(documents) // _SOLVE_AGAIN_ON)
-    some = documents[::step]
-    given = some[0].vector is not None
-    points = potential.points(vectors_of(some) if given else [document.text for document in some])
-    mixed = potential.reference.mixed_with(Measure.of(points), mix)
-    return potential.objective.value(mixed, potential.attract.g)
+    added = Measure.of(points_of(documents[::step], potential))
+    centroids = None if summary is None else summary.mixed_with(summarised(added), mix)
+    mixed = potential.reference.mixed_with(added, mix)
+    return potential.objective.at(mixed, summary=centroids, init=start.attract.g).value
 
 
 def _lines(documents: Sequence[Document], picked: Picked) -> list[dict[str, Any]]:

@@ -100,7 +100,7 @@ def _loaded(path: Path, device: str) -> Potential:
 def _scored(kept: Mapping[int, Document], potential: Potential, mass: str) -> tuple[pa.Table, torch.Tensor]:
     """The part's table for documents by their row in the shard, and the mass (m,) that each target receives."""
     documents = list(kept.values())
-    points = potential.points(vectors_of(documents) if documents[0].vector is not None else [d.text for d in documents])
+    points = points_of(documents, potential)
     tokens = np.array([estimated_tokens(d.text) for d in documents], dtype=np.int32)
     weights = torch.from_numpy(tokens.astype(np.float32)) if mass == "tokens" else torch.ones(len(documents))
     found = potential.priced(points, weights)
@@ -116,6 +116,12 @@ def _scored(kept: Mapping[int, Document], potential: Potential, mass: str) -> tu
         "row": np.array(list(kept), dtype=np.int64),
     }
     return pa.table(columns, schema=SCHEMA), found.col
+
+
+def points_of(documents: Sequence[Document], potential: Potential) -> torch.Tensor:
+    """Documents as points (n, d): by the vectors that their records carry, else by their texts."""
+    given = documents[0].vector is not None
+    return potential.points(vectors_of(documents) if given else [document.text for document in documents])
 
 
 def vectors_of(documents: Sequence[Document]) -> np.ndarray[Any, np.dtype[np.float32]]:

@@ -151,9 +151,7 @@ def _first_of_each(table: pa.Table, repeated: NDArray[np.uint64], seen: set[int]
     return table.filter(pa.array(stay)), again
 
 
-def _duplicates(
-    table: pa.Table, rows: Sequence[int], part: Done, before: int, pieces: bool
-) -> Iterator[Reject]:
+def _duplicates(table: pa.Table, rows: Sequence[int], part: Done, before: int, pieces: bool) -> Iterator[Reject]:
     file = part.shard.file
     header = 1 if file.format in ("csv", "tsv") and not pieces else 0
     for row in rows:

@@ -23,8 +23,10 @@ def uniform(seed: int, ids: Sequence[str], purpose: str) -> NDArray[np.float64]:
         hashed = start.copy()
         hashed.update(id.encode("utf-8", "surrogatepass"))
         digests += hashed.digest()
+    steps = (np.frombuffer(bytes(digests), "<u8") >> np.uint64(12)).astype(np.float64)
     # Half a step off both ends: 0 and 1 are never reached, and every value is exact in float64.
-    return ((np.frombuffer(bytes(digests), "<u8") >> np.uint64(12)).astype(np.float64) + 0.5) / (1 << 52)
+    draws: NDArray[np.float64] = (steps + 0.5) / (1 << 52)
+    return draws
 
 
 def gumbel(seed: int, ids: Sequence[str], purpose: str) -> NDArray[np.float64]:
@@ -34,4 +36,5 @@ def gumbel(seed: int, ids: Sequence[str], purpose: str) -> NDArray[np.float64]:
 
 def below_one(draws: NDArray[np.float64]) -> NDArray[np.float32]:
     """Draws as float32 in [0, 1). The lowest, which are chosen, keep 24 digits: rounding makes no ties there."""
-    return np.minimum(draws.astype(np.float32), np.nextafter(np.float32(1), np.float32(0)))
+    held: NDArray[np.float32] = np.minimum(draws.astype(np.float32), np.nextafter(np.float32(1), np.float32(0)))
+    return held

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gotd.encoders.hashing import batches
-from gotd.errors import InputError
+from gotd.errors import InputError, SettingsError
 from gotd.selection.methods.draws import gumbel
 from gotd.selection.methods.ngrams import NgramHasher
 from gotd.selection.methods.options import positive, read_options
@@ -81,6 +81,8 @@ def fit(samples: Samples, seed: int, options: Mapping[str, Any]) -> DSIR:
     """Options: `noise`, true (default) or false; `buckets`, 10000."""
     chosen = read_options(DSIR.name, options, _DEFAULTS)
     buckets = int(positive(DSIR.name, "buckets", chosen["buckets"]))
+    if not buckets <= 1 << 24:
+        raise SettingsError(f"dsir: buckets is {buckets}; wanted {1 << 24} at most")
     target = _shares(samples.target_texts, buckets, "target")
     reference = _shares(samples.reference_texts, buckets, "reference")
     ratio = np.log(target + _FLOOR) - np.log(reference + _FLOOR)

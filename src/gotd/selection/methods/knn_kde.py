@@ -13,14 +13,14 @@ of any document,
     p(x) = 1 / (s rho(x)) sum_j b_j [d(x, y_j) <= r_j]
     score(x) = -log p(x), or where p(x) = 0, above all those, the least d(x, y_j) - r_j
 
-s and r_j are fitted, and rho is estimated, on the sample of the reference, each document of which stands for N a_i
+s and r_j are fitted, and rho is estimated, on a sample of the reference, each document of which stands for N a_i
 of the pool. What is approximated against the paper and its code (github.com/ZifanL/TSDS):
 
 - where the sample is the pool, p is the paper's but for the last neighbour of each target, which gets what is left
   of b_j: here nothing. Otherwise a duplicate is seen only as far as the sample holds its twins;
 - a document of the sample does not count itself twice: its text is known by a digest;
-- the 1000 nearest of the sample bound a target's neighbours; the code takes 5000 of the pool, and sums rho over 1000
-  nearest among those, where here all of the sample counts;
+- rho is summed over `sample` documents of the sample at most, drawn with the seed, each standing for more of the pool;
+- the 1000 nearest of the sample bound a target's neighbours; the code takes 5000 of the pool;
 - the ranking is by p; the paper draws with replacement. `noise` draws without: -log p(x) - Gumbel(seed, id of x).
 """
 
@@ -45,7 +45,7 @@ from gotd.selection.methods.protocol import Batch, Samples
 from gotd.transport import Measure
 
 # alpha, c and sigma as the paper's code ships them; pool 0 stands for the size of the sample.
-_DEFAULTS = {"alpha": 0.5, "c": 5.0, "sigma": 0.75, "pool": 0, "noise": False}
+_DEFAULTS = {"alpha": 0.5, "c": 5.0, "sigma": 0.75, "pool": 0, "sample": 4000, "noise": False}
 _NEIGHBOURS = 1000
 _GUMBEL_SPREAD = 3.7  # -log(-log u) is above -3.7 for every u that is drawn
 
@@ -72,9 +72,11 @@ class Density:
 
     @classmethod
     def of(cls, measure: Measure, texts: Sequence[str], sigma: float, pool: int) -> Density:
-        keys, order = np.unique(_digests(texts), return_index=True)
+        """rho on all documents of a measure."""
         weights = measure.weights.float()
-        return cls(measure.points.float(), weights, torch.from_numpy(keys), weights[order], sigma, pool)
+        keys, first = np.unique(_digests(texts), return_index=True)
+        own = weights[torch.from_numpy(first)]
+        return cls(measure.points.float(), weights, torch.from_numpy(keys), own, sigma, pool)
 
     def __call__(self, points: Tensor, texts: Sequence[str]) -> NDArray[np.float64]:
         """rho (n,) >= 1 of documents: themselves, and their near-duplicates among the others of the pool."""
@@ -123,7 +125,7 @@ class KnnKde:
     def score(self, batch: Batch) -> NDArray[np.float32]:
         reached, beyond = self._reached(batch.points)
         inside = np.flatnonzero(reached > 0)
-        texts, ids = [batch.texts[i] for i in inside], [batch.ids[i] for i in inside]
+        texts, ids = ([column[i] for i in inside.tolist()] for column in (batch.texts, batch.ids))
         rho = self.density(batch.points[torch.from_numpy(inside)], texts)
         log_p = np.log(reached[inside]) - np.log(np.maximum(self.neighbours * rho, 1))
         if self.noise:
@@ -169,9 +171,9 @@ class KnnKde:
 
 def fit(samples: Samples, seed: int, options: Mapping[str, Any]) -> KnnKde:
     """Options: `alpha` (0.5) and `c` (5), near against spread; `sigma` (0.75), within which documents are duplicates;
-    `pool`, its documents (as many as the sample); `noise` (false)."""
+    `pool`, its documents (as many as the sample); `sample` (4000), documents to see duplicates in; `noise` (false)."""
     chosen = read_options(KnnKde.name, options, _DEFAULTS)
-    for name in ("c", "sigma"):
+    for name in ("c", "sigma", "sample"):
         positive(KnnKde.name, name, chosen[name])
     if not 0 < chosen["alpha"] <= 1:
         raise SettingsError(f"knn-kde: alpha is {chosen['alpha']}; wanted above 0, and at most 1")
@@ -181,34 +183,39 @@ def fit(samples: Samples, seed: int, options: Mapping[str, Any]) -> KnnKde:
     if len(texts) != len(reference):
         raise InputError(f"knn-kde: {len(texts)} texts for {len(reference)} points of the reference; wanted one each")
     pool = chosen["pool"] or len(reference)
-    density = Density.of(reference, texts, chosen["sigma"], pool)
+    drawn = np.sort(np.random.default_rng(seed).permutation(len(reference))[: chosen["sample"]])
+    few = Measure.of(reference.points[torch.from_numpy(drawn)], reference.weights[torch.from_numpy(drawn)])
+    density = Density.of(few, [texts[i] for i in drawn.tolist()], chosen["sigma"], pool)
     held = samples.target.weights > 0
     targets, mass = samples.target.points[held].float(), samples.target.weights[held].float()
     tolerance = (1 - chosen["alpha"]) * chosen["c"] / chosen["alpha"]
-    neighbours, radii = _radii(targets, mass, density, texts, tolerance)
+    neighbours, radii = _radii(targets, mass, reference, texts, density, tolerance)
     return KnnKde(targets, mass, radii, neighbours, density, seed, chosen["noise"])
 
 
 def restore(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> KnnKde:
-    parts = (tensors[f"density.{name}"] for name in ("points", "weights", "keys", "own"))
-    density = Density(*parts, config["sigma"], config["pool"])
-    fitted = (tensors[name] for name in ("targets", "mass", "radii"))
-    return KnnKde(*fitted, config["neighbours"], density, config["seed"], config["noise"])
+    points, weights, keys, own = (tensors[f"density.{part}"] for part in ("points", "weights", "keys", "own"))
+    density = Density(points, weights, keys, own, config["sigma"], config["pool"])
+    targets, mass, radii = tensors["targets"], tensors["mass"], tensors["radii"]
+    return KnnKde(targets, mass, radii, config["neighbours"], density, config["seed"], config["noise"])
 
 
 def _radii(
-    targets: Tensor, mass: Tensor, density: Density, texts: Sequence[str], tolerance: float
+    targets: Tensor, mass: Tensor, reference: Measure, texts: Sequence[str], density: Density, tolerance: float
 ) -> tuple[float, Tensor]:
     """s, and the radii r (m,): raise s until what it costs to go further, summed over targets, is `tolerance`."""
-    distance, row = _nearest(targets, density.points, min(_NEIGHBOURS, len(texts)))
+    points = reference.points.float()
+    distance, row = _nearest(targets, points, min(_NEIGHBOURS, len(texts)))
     used = np.unique(row)
     # (n,) documents free of duplicates that each of the sample stands for; 0 where it is nobody's neighbour.
     stands = np.zeros(len(texts))
-    rho = density(density.points[torch.from_numpy(used)], [texts[i] for i in used])
-    stands[used] = density.pool * density.weights.numpy()[used] / rho
+    rho = density(points[torch.from_numpy(used)], [texts[i] for i in used.tolist()])
+    stands[used] = density.pool * reference.weights.numpy()[used] / rho
     filled = np.cumsum(stands[row], 1)
     # Going on to the neighbour after k costs (r - d), r its distance, for each document within: Abel's sum.
-    cost = np.diff(distance, append=distance[:, -1:]) * filled
+    # Beyond the last of the whole sample there is nobody to go on to.
+    end = np.inf if distance.shape[1] == len(texts) else distance[:, -1:]
+    cost = np.diff(distance, append=end) * filled
     order = np.argsort(filled, axis=None, kind="stable")
     paid = np.cumsum((cost * mass.numpy()[:, None]).ravel()[order])
     stop = min(int(np.searchsorted(paid, tolerance)), len(order) - 1)

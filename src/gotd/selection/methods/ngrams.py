@@ -72,9 +72,10 @@ class NgramHasher:
         missing = self._keys[slots] != keys
         if missing.any():
             new, inverse = np.unique(keys[missing], return_inverse=True)
-            words, buckets = self._vocabulary.words, self._buckets
+            words = self._vocabulary.words
             firsts, seconds = (new >> 32).tolist(), (new & 0xFFFFFFFF).tolist()
-            hashed = np.array([bucket_of(f"{words[a]} {words[b]}", buckets) for a, b in zip(firsts, seconds)])
+            digests = b"".join([sha256(words[a] + b" " + words[b]).digest() for a, b in zip(firsts, seconds)])
+            hashed = _remainders(digests, self._buckets)
             found[missing] = hashed[inverse]
             # Of several new keys for one slot, one: key and value must be of the same pair.
             taken, first = np.unique(
@@ -85,12 +86,21 @@ class NgramHasher:
         return found
 
 
+def _remainders(digests: bytes, buckets: int) -> NDArray[np.int64]:
+    """(k,) each 32 bytes as a number, big end first, modulo the buckets (below 2^31, so that nothing overflows)."""
+    left = np.zeros(len(digests) // 32, np.uint64)
+    # Horner's rule in digits of 32 bits: what is left and one digit fit 64 bits.
+    for digit in np.frombuffer(digests, ">u4").reshape(-1, 8).T.astype(np.uint64):
+        left = ((left << np.uint64(32)) + digit) % np.uint64(buckets)
+    return left.astype(np.int64)
+
+
 class _Vocabulary(dict[str, int]):
     """Token -> number; a new token gets the next one, and its bucket is kept."""
 
     def __init__(self, buckets: int) -> None:
         super().__init__()
-        self.words: list[str] = []
+        self.words: list[bytes] = []
         self.hashes = array("q")
         self.chars = 0
         self._buckets = buckets
@@ -98,7 +108,7 @@ class _Vocabulary(dict[str, int]):
     def __missing__(self, token: str) -> int:
         number = len(self.words)
         self[token] = number
-        self.words.append(token)
+        self.words.append(token.encode("utf-8", "surrogatepass"))
         self.hashes.append(bucket_of(token, self._buckets))
         self.chars += len(token)
         return number

@@ -1,0 +1,157 @@
+"""`NearestLists`: the same choice as with the whole matrix of costs, whatever the stream, while no list runs dry."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gotd.errors import InputError, SettingsError
+from gotd.selection.methods import NearestLists
+from gotd.selection.methods.round_robin import Taken
+
+
+def with_the_matrix(points: torch.Tensor, targets: torch.Tensor, count: int) -> list[tuple[int, int]]:
+    """(row, target) in the order taken, from all n x m costs; the lower row first where costs are equal."""
+    costs = 1 - points @ targets.T
+    taken: list[tuple[int, int]] = []
+    left = set(range(len(points)))
+    while left and len(taken) < count:
+        for j in range(len(targets)):
+            if left and len(taken) < count:
+                row = min(left, key=lambda i, j=j: (float(costs[i, j]), i))
+                left.remove(row)
+                taken.append((row, j))
+    return taken
+
+
+@st.composite
+def problems(draw) -> tuple[torch.Tensor, torch.Tensor]:
+    """Points of few values, so that products are exact and many costs are equal."""
+    n, m = draw(st.integers(1, 300)), draw(st.integers(1, 6))
+    generator = torch.Generator().manual_seed(draw(st.integers(0, 10_000)))
+    return tuple(torch.randint(-2, 3, (size, 3), generator=generator) / 4 for size in (n, m))
+
+
+def listed(points: torch.Tensor, targets: torch.Tensor, length: int, cuts=(), order=None) -> NearestLists:
+    lists = NearestLists(targets, length)
+    rows = np.arange(len(points)) if order is None else np.asarray(order)
+    for part in np.split(rows, sorted(cuts)):
+        lists.add(points[torch.from_numpy(part)], part)
+    return lists
+
+
+def pairs(taken: Taken) -> list[tuple[int, int]]:
+    return list(zip(taken.rows.tolist(), taken.targets.tolist()))
+
+
+def test_by_hand() -> None:
+    """Two targets at right angles; both like row 2 best, the first has the first turn."""
+    targets = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    points = torch.tensor([[0.5, 0.0], [0.0, 0.25], [0.75, 0.75], [0.0, 0.5], [-1.0, -1.0]])
+    taken = listed(points, targets, 5).take(10)
+    assert pairs(taken) == [(2, 0), (3, 1), (0, 0), (1, 1), (4, 0)]
+    assert (taken.dry, taken.exact, taken.advice) == (0, 5, "")
+
+
+@given(problems(), st.data())
+def test_lists_as_long_as_the_budget_choose_as_the_matrix_does(problem, data) -> None:
+    points, targets = problem
+    count = data.draw(st.integers(1, len(points) + 2))
+    cuts = data.draw(st.lists(st.integers(0, len(points)), max_size=4))
+    order = data.draw(st.permutations(range(len(points))))
+    taken = listed(points, targets, count, cuts, order).take(count)
+    assert pairs(taken) == with_the_matrix(points, targets, count)
+    assert (taken.dry, taken.exact) == (0, len(taken.rows))
+
+
+@given(problems(), st.integers(1, 40), st.data())
+def test_a_shorter_list_is_exact_as_far_as_it_says(problem, length, data) -> None:
+    points, targets = problem
+    count = data.draw(st.integers(1, len(points)))
+    taken = listed(points, targets, length).take(count)
+    wanted = with_the_matrix(points, targets, count)
+    assert pairs(taken)[: taken.exact] == wanted[: taken.exact]
+    assert len(set(taken.rows.tolist())) == len(taken.rows)
+    if not taken.dry:
+        assert pairs(taken) == wanted
+
+
+@given(problems(), st.integers(1, 30), st.data())
+def test_lists_of_shards_merge_to_the_lists_of_the_pool(problem, length, data) -> None:
+    points, targets = problem
+    order = np.array(data.draw(st.permutations(range(len(points)))))
+    cut = data.draw(st.integers(0, len(points)))
+    whole = listed(points, targets, length).tensors()
+    shards = [listed(points, targets, length, order=part) for part in np.split(order, [cut])]
+    shards[1].merge(NearestLists.restore(targets, shards[0].tensors()))
+    merged = shards[1].tensors()
+    assert all(torch.equal(merged[name], whole[name]) for name in ("costs", "rows", "seen"))
+
+
+def test_many_documents_at_real_costs(planted) -> None:
+    """Floats, many settlings, and lists as sorting says."""
+    pool, targets = planted.pool.points, planted.target.points
+    kept = listed(pool, targets, 25, cuts=range(100, 1500, 100)).tensors()
+    costs = (1 - pool.double() @ targets.double().T).T
+    expected = costs.sort(1).values[:, :25]
+    torch.testing.assert_close(kept["costs"].double(), expected, rtol=0, atol=1e-6)
+    torch.testing.assert_close(costs.gather(1, kept["rows"]), expected, rtol=0, atol=1e-6)
+
+
+def test_memory_is_that_of_the_lists(planted) -> None:
+    lists = NearestLists(planted.target.points, 10)
+    for start in range(0, 1500, 128):
+        lists.add(planted.pool.points[start : start + 128], np.arange(start, min(1500, start + 128)))
+        assert lists._waiting <= 80 * 10
+
+
+def test_a_list_that_runs_dry_says_so() -> None:
+    """Two targets alike with lists of 2: the third document asked for lies beyond them."""
+    targets = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
+    points = torch.tensor([[0.9, 0], [0.8, 0], [0.7, 0], [0.6, 0]])
+    taken = listed(points, targets, 2).take(4)
+    assert pairs(taken) == [(0, 0), (1, 1)]
+    assert (taken.dry, taken.exact) == (2, 2)
+    assert taken.advice == (
+        "2 target documents used up their 2 nearest candidates after 2 were taken; "
+        "raise the length of the lists (the budget always suffices)"
+    )
+
+
+def test_others_go_on_where_one_list_runs_dry() -> None:
+    targets = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    points = torch.tensor([[0.9, 0], [0.8, 0], [0.7, 0], [0, 0.9], [0, 0.8], [0, 0.7]])
+    taken = listed(points, targets, 2).take(5)
+    assert pairs(taken) == [(0, 0), (1, 1), (3, 2), (4, 2)]
+    assert (taken.dry, taken.exact) == (3, 3)
+
+
+def test_a_pool_used_up_is_not_a_list_run_dry() -> None:
+    taken = listed(torch.eye(3), torch.eye(3), 3).take(7)
+    assert sorted(taken.rows.tolist()) == [0, 1, 2]
+    assert (taken.dry, taken.exact) == (0, 3)
+
+
+def test_row_numbers_may_be_those_of_a_large_pool() -> None:
+    lists = NearestLists(torch.eye(2), 2)
+    lists.add(torch.eye(2), np.array([1 << 40, 7]))
+    assert lists.take(2).rows.tolist() == [1 << 40, 7]
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    with pytest.raises(SettingsError, match="length of a list is 0"):
+        NearestLists(torch.eye(2), 0)
+    with pytest.raises(InputError, match=r"shape \(0, 2\)"):
+        NearestLists(torch.empty(0, 2), 1)
+    lists = NearestLists(torch.eye(2), 2)
+    with pytest.raises(InputError, match="2 points and 1 row numbers"):
+        lists.add(torch.eye(2), np.arange(1))
+    with pytest.raises(InputError, match="below 0"):
+        lists.add(torch.eye(2), np.array([0, -1]))
+    with pytest.raises(InputError, match="other targets or lengths"):
+        lists.merge(NearestLists(torch.eye(2), 3))
+    with pytest.raises(InputError, match="other targets or lengths"):
+        lists.merge(NearestLists(-torch.eye(2), 2))

@@ -1,0 +1,88 @@
+"""The domain test: sources in the order of their distance to the target."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import gotd
+from gotd import Fields, FitSettings, InputError, SettingsError
+
+SHARES = {"far": 0.0, "somewhat": 0.3, "near": 0.7, "nearest": 1.0}
+
+
+@pytest.fixture
+def pool(write, text) -> list[str]:
+    """Four sources with more and more of the target's words."""
+    return [
+        write(f"{name}.jsonl", [{"text": text(100 * n + i, i < 40 * share), "site": name} for i in range(40)])
+        for n, (name, share) in enumerate(SHARES.items())
+    ]
+
+
+@pytest.fixture
+def target(write, text) -> str:
+    return write("task.jsonl", [{"text": text(900 + i, True)} for i in range(40)])
+
+
+@pytest.mark.parametrize("settings", [FitSettings(), FitSettings().as_published(), FitSettings(cost="sqeuclidean")])
+def test_nearest_first(settings: FitSettings, pool: list[str], target: str) -> None:
+    found = gotd.domains(pool, target, settings=settings)
+    assert [domain.source for domain in found] == ["nearest", "near", "somewhat", "far"]
+    assert [domain.distance for domain in found] == sorted(domain.distance for domain in found)
+    assert found[1].distance > found[0].distance
+    assert all(domain.kept and domain.documents == 40 for domain in found)
+
+
+def test_the_nearest_are_kept(pool: list[str], target: str) -> None:
+    found = gotd.domains(pool, target, keep=2)
+    assert {domain.source for domain in found if domain.kept} == {"near", "nearest"}
+    assert all(domain.kept for domain in gotd.domains(pool, target, keep=9))
+    with pytest.raises(SettingsError, match="keep is 0; wanted 1 or more sources"):
+        gotd.domains(pool, target, keep=0)
+
+
+def test_sources_may_be_named_in_the_records(pool: list[str], target: str, tmp_path: Path) -> None:
+    whole = tmp_path / "all.jsonl"
+    whole.write_bytes(b"".join(Path(path).read_bytes() for path in pool))
+    found = gotd.domains(str(whole), target, fields=Fields(source="site"))
+    assert [domain.source for domain in found] == ["nearest", "near", "somewhat", "far"]
+
+
+def test_a_source_is_measured_on_so_many_documents(pool: list[str], target: str) -> None:
+    found = gotd.domains(pool, target, per_source=10)
+    assert [domain.documents for domain in found] == [10, 10, 10, 10]
+    assert (found[0].source, found[-1].source) == ("nearest", "far")
+    assert gotd.domains(pool, target, per_source=10) == found
+
+
+def test_given_vectors_serve(write, text) -> None:
+    def records(count: int, angle: float) -> list[dict[str, object]]:
+        return [{"text": "x", "v": [1.0, angle + i / 100, 0.1]} for i in range(count)]
+
+    pool = [write(f"{name}.jsonl", records(30, at)) for name, at in (("a", 9.0), ("b", 1.0), ("c", 3.0))]
+    target = write("t.jsonl", records(20, 0.0))
+    found = gotd.domains(pool, target, fields=Fields(embedding="v"), settings=FitSettings(centre=False))
+    assert [domain.source for domain in found] == ["b", "c", "a"]
+
+
+def test_nothing_to_measure_is_named(write, pool: list[str], target: str) -> None:
+    empty = write("empty.jsonl", [])
+    with pytest.raises(InputError, match="the candidates hold no document"):
+        gotd.domains(empty, target)
+    with pytest.raises(InputError, match=rf"the target holds no document: {empty}"):
+        gotd.domains(pool, empty)
+
+
+def test_bad_rows_stop_it_where_asked(write, pool: list[str], target: str) -> None:
+    bad = write("bad.jsonl", [{"text": "rare1"}, b"{"])
+    assert len(gotd.domains([*pool, bad], target)) == 5
+    with pytest.raises(InputError, match=rf"{bad}:2: found malformed JSON"):
+        gotd.domains([*pool, bad], target, on_error="fail")
+
+
+def test_progress_is_told(pool: list[str], target: str) -> None:
+    told = []
+    gotd.domains(pool, target, progress=lambda stage, done, total: told.append((stage, done, total)))
+    assert told[-1] == ("measured", 4, 4)

@@ -1,0 +1,137 @@
+"""Fitting: what is read, what is refused, and what the file holds of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import gotd
+from gotd import ArtifactError, Fields, FitSettings, InputError, SettingsError
+from gotd.artifacts import load_manifest
+from gotd.selection.budget import estimated_tokens
+
+
+def test_the_folder_holds_the_potential_the_rejects_and_what_made_them(selector: Path, corpora) -> None:
+    assert sorted(path.name for path in selector.iterdir()) == [
+        "manifest.json",
+        "potential.safetensors",
+        "rejects.jsonl",
+    ]
+    manifest = load_manifest(selector, "fit")
+    assert manifest["counts"] == {
+        "target": {"rows": 60, "fitted": 60, "rejected": 0},
+        "reference": {"rows": 300, "fitted": 300, "rejected": 0},
+    }
+    assert manifest["encoder"]["spec"] == "lsa"
+    assert manifest["bytes"] == (selector / "potential.safetensors").stat().st_size
+    assert [line.rpartition(" ")[0] for line in manifest["inputs"]["reference"]] == corpora.files
+
+
+def test_a_finished_fit_is_returned_at_once(selector: Path, corpora, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = (selector / "potential.safetensors").stat().st_mtime_ns
+    monkeypatch.setattr("gotd.stages.fit.fitted", None)
+    found = gotd.fit(corpora.target, corpora.pool, selector)
+    assert np.array_equal(found.score(["rare1"]), gotd.Potential.load(selector).score(["rare1"]))
+    assert (selector / "potential.safetensors").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"settings": FitSettings(reg=0.2)}, r"reg was 0\.1 and is now 0\.2"),
+        ({"settings": FitSettings(encoder="static")}, "encoder was 'lsa' and is now 'static'"),
+        ({"settings": FitSettings(seed=1)}, "seed was 0 and is now 1"),
+        ({"fields": Fields(min_chars=3)}, "fields was .*'min_chars': 0.* and is now .*'min_chars': 3"),
+        ({"on_error": "fail"}, "on_error was 'skip' and is now 'fail'"),
+    ],
+)
+def test_other_settings_need_another_folder(change, message: str, selector: Path, corpora) -> None:
+    with pytest.raises(ArtifactError, match=message):
+        gotd.fit(corpora.target, corpora.pool, selector, **change)
+
+
+def test_a_file_that_changed_needs_another_folder(write, text, corpora, tmp_path: Path) -> None:
+    records = [{"text": text(i, i % 2 == 0)} for i in range(20)]
+    target = write("target.jsonl", records)
+    gotd.fit(target, corpora.pool, tmp_path / "out")
+    write("target.jsonl", records[:-1])
+    with pytest.raises(ArtifactError, match="the files of target differ"):
+        gotd.fit(target, corpora.pool, tmp_path / "out")
+    found = gotd.fit(target, corpora.pool, tmp_path / "out", overwrite=True)
+    assert len(found.objective.target) == 19
+
+
+def test_one_seed_one_potential(corpora, tmp_path: Path) -> None:
+    settings = FitSettings(fit_sample=50, target_sample=20)
+    for name in ("a", "b"):
+        gotd.fit(corpora.target, corpora.pool, tmp_path / name, settings=settings)
+    assert (tmp_path / "a/potential.safetensors").read_bytes() == (tmp_path / "b/potential.safetensors").read_bytes()
+
+
+def test_samples_are_no_larger_than_asked_for(corpora, tmp_path: Path) -> None:
+    settings = FitSettings(fit_sample=50, target_sample=20)
+    found = gotd.fit(corpora.target, corpora.pool, tmp_path / "out", settings=settings)
+    assert (len(found.reference), len(found.objective.target)) == (50, 20)
+    counts = load_manifest(tmp_path / "out", "fit")["counts"]
+    assert counts["reference"] == {"rows": 300, "fitted": 50, "rejected": 0}
+
+
+def test_text_mass_tokens_weighs_a_document_by_its_length(write, corpora, tmp_path: Path) -> None:
+    """Weights are shares of the estimated tokens, in reference and target."""
+    texts = ["common1 rare1 " * (1 + i % 7) for i in range(30)]
+    target = write("target.jsonl", [{"text": text} for text in texts])
+    settings = FitSettings(text_mass="tokens")
+    found = gotd.fit(target, corpora.other, tmp_path / "tokens", settings=settings)
+    tokens = torch.tensor([float(estimated_tokens(text)) for text in texts])
+    assert torch.allclose(found.objective.target.weights, tokens / tokens.sum())
+    assert found.reference.weights.unique().numel() > 1
+    even = gotd.fit(target, corpora.other, tmp_path / "docs")
+    assert torch.allclose(even.objective.target.weights, torch.full((30,), 1 / 30))
+
+
+def test_rejects_are_counted_and_named(write, text, corpora, rows, tmp_path: Path) -> None:
+    target = write("target.jsonl", [{"text": text(i, i % 2 == 0)} for i in range(9)] + [b"{", {"text": 3}])
+    gotd.fit(target, corpora.pool, tmp_path / "out")
+    assert load_manifest(tmp_path / "out", "fit")["counts"]["target"] == {"rows": 11, "fitted": 9, "rejected": 2}
+    assert [(r["file"], r["row"], r["reason"]) for r in rows(tmp_path / "out" / "rejects.jsonl")] == [
+        (target, 10, "malformed-json"),
+        (target, 11, "text-not-text"),
+    ]
+    with pytest.raises(InputError, match=rf"{target}:10: found malformed JSON .* Or pass --on-error skip"):
+        gotd.fit(target, corpora.pool, tmp_path / "strict", on_error="fail")
+
+
+def test_no_document_names_the_side_and_the_first_reject(write, corpora, tmp_path: Path) -> None:
+    empty, bad = write("empty.jsonl", []), write("bad.jsonl", [b"{", b"{"])
+    with pytest.raises(InputError, match=rf"the target holds no document; {empty} is empty"):
+        gotd.fit(empty, corpora.pool, tmp_path / "1")
+    with pytest.raises(InputError, match=rf"the reference holds no document; {empty} is empty"):
+        gotd.fit(corpora.target, empty, tmp_path / "2")
+    with pytest.raises(InputError, match=rf"the target holds no document; {bad}:1: found malformed JSON"):
+        gotd.fit(bad, corpora.pool, tmp_path / "3")
+    with pytest.raises(InputError, match="the reference holds no document; no file was given"):
+        gotd.fit(corpora.target, [], tmp_path / "4")
+
+
+def test_vectors_on_one_side_alone_are_refused(write, text, corpora, tmp_path: Path) -> None:
+    """Encoding the texts instead would leave the vectors unused without a word."""
+    pool = write("pool.jsonl", [{"text": text(i, False), "v": [1.0, i]} for i in range(20)])
+    with pytest.raises(SettingsError, match="records of the reference alone carry vectors"):
+        gotd.fit(corpora.target, pool, tmp_path / "1", fields=Fields(embedding="v"), target_fields=Fields())
+    with pytest.raises(SettingsError, match="records of the target alone carry vectors"):
+        gotd.fit(pool, corpora.pool, tmp_path / "2", target_fields=Fields(embedding="v"))
+
+
+@pytest.mark.parametrize("encoder", ["static", "lsa+static"])
+def test_other_embedded_encoders_serve(encoder: str, write, rows, tmp_path: Path) -> None:
+    """Real words here: these encoders know no others."""
+    pool = write(
+        "pool.jsonl", [{"text": f"the cat and its {i} kittens"} for i in range(30)] + [{"text": "a ship at sea"}]
+    )
+    target = write("target.jsonl", [{"text": "the sailor and the boat"}, {"text": "cats and kittens"}] * 3)
+    found = gotd.select(pool, target, 1, tmp_path / "out", encoder=encoder, workers=1)
+    assert found.manifest["fit"]["encoder"]["spec"] == encoder
+    assert rows(found.path)[0]["text"] == "a ship at sea"

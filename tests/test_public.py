@@ -1,0 +1,61 @@
+"""The public list: what it names, and what it costs to import."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import gotd
+
+PUBLIC = [
+    "ArtifactError",
+    "Domain",
+    "Fields",
+    "FitSettings",
+    "GotdError",
+    "InputError",
+    "MissingExtra",
+    "Potential",
+    "Scores",
+    "Selection",
+    "SettingsError",
+    "choose",
+    "domains",
+    "fit",
+    "score",
+    "select",
+]
+
+
+def test_the_public_list() -> None:
+    assert gotd.__all__ == PUBLIC
+    assert dir(gotd) == PUBLIC
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_every_public_name_resolves(name: str) -> None:
+    assert getattr(gotd, name).__name__ == name
+
+
+def test_no_other_name_resolves() -> None:
+    with pytest.raises(AttributeError, match="module 'gotd' has no attribute 'selct'"):
+        _ = gotd.selct
+
+
+def test_errors_are_of_one_tree() -> None:
+    """One except clause catches all of them; two serve those who know Python's own."""
+    for error in (gotd.InputError, gotd.SettingsError, gotd.ArtifactError, gotd.MissingExtra):
+        assert issubclass(error, gotd.GotdError)
+    assert issubclass(gotd.SettingsError, ValueError)
+    assert issubclass(gotd.MissingExtra, ImportError)
+
+
+def test_import_gotd_loads_nothing_heavy() -> None:
+    script = "import gotd, sys; dir(gotd); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    assert "gotd" in loaded
+    heavy = {"torch", "pyarrow", "numpy", "scipy", "sklearn", "fsspec", "safetensors", "orjson", "pandas"}
+    assert not loaded & heavy
