@@ -9,6 +9,7 @@ grow with the pool: within 10 % from 50,000 to 200,000 documents, and under 1.5 
 - each run is a process of its own under the same interpreter rules: the clock runs from its start to its end, so
   imports and the start of workers are in it; memory is the peak of the whole tree by PSS, seen every 0.1 s.
 - DSIR gets the largest pool, right after gotd, on two processes; what its defaults do is in peers_dsir.py.
+- on a machine that does other work too, trust the ratio of documents a CPU second rather than that of the clock.
 - stages come from gotd's own manifest. `fit` reads all rows and embeds and solves on a sample; `score` reads,
   embeds and scores all; `choose` ranks all, fetches and writes the chosen, and solves again for its figures.
 """
@@ -63,6 +64,10 @@ class Measured:
     def rate(self) -> float:
         """Documents a second."""
         return self.documents / self.seconds
+
+    def cpu_rate_of(self, other: Measured) -> float:
+        """How many times this one's documents a CPU second the other handles."""
+        return (other.documents / other.cpu_seconds) / (self.documents / self.cpu_seconds)
 
 
 def measured(command: list[str], documents: int) -> Measured:
@@ -128,7 +133,8 @@ def whole_rows(runs: list[tuple[str, Measured]], yardstick: Measured | None) -> 
     for name, run in runs:
         ratio = f"{run.rate / yardstick.rate:.1f}" if yardstick else ""
         memory = f"{run.peak / yardstick.peak:.2f}" if yardstick else ""
-        figures = [f"{run.seconds:.1f}", f"{run.rate:,.0f}", ratio, f"{run.cpu_seconds:.1f}"]
+        work = f"{yardstick.cpu_rate_of(run):.1f}" if yardstick else ""
+        figures = [f"{run.seconds:.1f}", f"{run.rate:,.0f}", ratio, f"{run.cpu_seconds:.1f}", work]
         rows.append([name, str(run.documents), *figures, f"{run.peak / 1e6:,.0f}", memory, f"{run.load:.1f}"])
     return rows
 
@@ -160,7 +166,7 @@ def compare(texts: Texts, sizes: list[int], repeats: int, python: str | None, fo
             peers.append(run_dsir(pool, target, size, python))
     yardstick = min(peers, key=lambda run: run.seconds) if peers else None
     named = [("gotd.select", run) for some in runs.values() for run in some] + [("DSIR", run) for run in peers]
-    columns = ["", "documents", "seconds", "documents/s", "x DSIR", "CPU s", "peak MB", "of DSIR's", "load"]
+    columns = ["", "documents", "seconds", "documents/s", "x DSIR", "CPU s", "x DSIR", "peak MB", "of DSIR's", "load"]
     show("End to end, the whole process", columns, whole_rows(named, yardstick))
     print(f"\n{growth([max(some, key=lambda run: run.peak) for some in runs.values()])}")
 

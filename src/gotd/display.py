@@ -95,6 +95,7 @@ def show_domains(found: Sequence[Domain]) -> None:
     out = console()
     out.print("Distance to the target, nearest first")
     table = _table(("source", "distance", "documents", ""), _room(out))
+    table.columns[-1].justify = "left"
     some_left_out = not all(domain.kept for domain in found)
     for domain in found:
         mark = ("kept" if domain.kept else "left out") if some_left_out else ""

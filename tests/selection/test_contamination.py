@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from gotd.encoders.hashing import _SPACELESS_RANGES
 from gotd.errors import SettingsError
-from gotd.selection import contamination
-from gotd.selection.contamination import Contamination, folded, words_of
+from gotd.selection import words
+from gotd.selection.contamination import Contamination
+from gotd.selection.words import folded, words_of
 
 HELD_OUT = "The quick brown fox jumps over the lazy dog, and then it sleeps until noon; nobody minds."
 WORDS = [word.strip(",.;").lower() for word in HELD_OUT.split()]
@@ -86,7 +87,7 @@ def test_words_hash_alike_wherever_they_stand_and_whatever_stands_around_them() 
 @pytest.mark.parametrize("text", ["word " * 40, "wörd 中文 " * 40, "w" * 95 + " " + "v" * 20])
 def test_a_long_text_is_cut_between_words(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     whole = words_of([text, "next one"])
-    monkeypatch.setattr(contamination, "_PIECE_CHARS", 97)
+    monkeypatch.setattr(words, "_PIECE_CHARS", 97)
     cut = words_of([text, "next one"])
     assert np.array_equal(cut.hashes, whole.hashes)
     assert np.array_equal(cut.bounds, whole.bounds)
@@ -173,5 +174,5 @@ def test_a_plain_search_agrees(held_out: list[str], texts: list[str], n: int) ->
 @given(st.lists(few_words, min_size=1, max_size=4), st.lists(few_words, max_size=6))
 def test_where_hashes_collide_the_words_decide(held_out: list[str], texts: list[str]) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(contamination, "_finalise", lambda hashes: hashes & np.uint64(1))
+        patch.setattr(words, "finalised", lambda hashes: hashes & np.uint64(1))
         assert Contamination(held_out, 5).check(texts) == [plain_check(held_out, text, 5) for text in texts]

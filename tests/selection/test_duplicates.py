@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from gotd.errors import SettingsError
 from gotd.selection import duplicates
-from gotd.selection.contamination import words_of
 from gotd.selection.duplicates import MISSED, Deduplicator, Duplicate, Mode, _Near, banding, shingles
+from gotd.selection.words import words_of
 
 HUNDRED = [f"w{i}" for i in range(100)]
 

@@ -119,10 +119,10 @@ def _keys(numbered: Sequence[tuple[int, str]]) -> NDArray[np.uint64]:
     codes, lengths = _codes([text for _, text in numbered])
     if not len(codes):
         return np.empty(0, np.uint64)
-    classes = _classes()[codes]
+    classes = character_classes()[codes]
     edges = np.flatnonzero(np.diff(classes == _WORD, prepend=False, append=False))
     starts, ends = edges[::2], edges[1::2]
-    powers, inverses = _powers(len(codes))
+    powers, inverses = power_tables(len(codes))
     sums = np.zeros(len(codes) + 1, np.uint64)
     np.cumsum(codes * powers, out=sums[1:])
     hashes = (sums[ends] - sums[starts]) * inverses[starts]
@@ -138,11 +138,11 @@ def _keys(numbered: Sequence[tuple[int, str]]) -> NDArray[np.uint64]:
     owner = np.searchsorted(np.cumsum(lengths + 1), starts, side="right")
     numbers = np.fromiter((number for number, _ in numbered), np.uint64, len(numbered))
     keys: NDArray[np.uint64] = numbers[owner] << np.uint64(BITS)
-    keys |= _finalise(hashes) >> np.uint64(64 - BITS)
+    keys |= finalised(hashes) >> np.uint64(64 - BITS)
     return keys
 
 
-def _finalise(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
+def finalised(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Spread every bit over every other: xor-shift and multiply, twice."""
     for _ in range(2):
         hashes = hashes ^ (hashes >> np.uint64(32))
@@ -152,7 +152,7 @@ def _finalise(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 @lru_cache(maxsize=1)
-def _classes() -> NDArray[np.uint8]:
+def character_classes() -> NDArray[np.uint8]:
     """(0x110000,) class of each code point: letters, marks and numbers make words; made once, in 10 ms."""
     classes = np.zeros(0x110000, np.uint8)
     classes[:0x20000] = [unicodedata.category(chr(i))[0] in "LMN" for i in range(0x20000)]
@@ -166,7 +166,7 @@ def _classes() -> NDArray[np.uint8]:
 _power_tables: list[NDArray[np.uint64]] = [np.ones(1, np.uint64), np.ones(1, np.uint64)]
 
 
-def _powers(n: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+def power_tables(n: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
     """(n,) powers B^0 .. B^(n-1) modulo 2^64, and the same of 1/B; kept, doubled for a longer batch."""
     if len(_power_tables[0]) < n:
         size = 1 << (n - 1).bit_length()

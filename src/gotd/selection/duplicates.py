@@ -28,9 +28,9 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from gotd.encoders.hashing import _finalise
+from gotd.encoders.hashing import finalised
 from gotd.errors import SettingsError
-from gotd.selection.contamination import Words, folded, words_of
+from gotd.selection.words import Words, folded, words_of
 
 Mode = Literal["exact", "near", "off"]
 SHINGLE = 5  # words
@@ -104,7 +104,7 @@ def _digest(text: str) -> bytes:
 def shingles(words: Words) -> NDArray[np.uint64]:
     """(s,) the distinct hashes of 5 words in a row, ascending; of fewer words, one hash of their set."""
     if 0 < len(words.hashes) < SHINGLE:
-        return _finalise(_distinct(words.hashes).sum(keepdims=True, dtype=np.uint64))
+        return finalised(_distinct(words.hashes).sum(keepdims=True, dtype=np.uint64))
     return _distinct(words.runs(SHINGLE))
 
 
@@ -129,7 +129,7 @@ class _Near:
         self._threshold = threshold
         bands, rows = banding(threshold)
         hashes = bands * rows
-        random = _finalise(np.arange(1, 2 * hashes + bands + rows + 1, dtype=np.uint64))
+        random = finalised(np.arange(1, 2 * hashes + bands + rows + 1, dtype=np.uint64))
         # h(x) = a x + b modulo 2^32, a odd: every value once, so that h is an order.
         a, b, self._salt, self._mix = np.split(random, np.cumsum([hashes, hashes, bands]))
         self._a = (a >> np.uint64(32)).astype(np.uint32)[:, None] | np.uint32(1)
@@ -159,7 +159,7 @@ class _Near:
         chunks = (heads[start : start + _CHUNK] for start in range(0, len(heads), _CHUNK))
         minima = np.stack([(chunk * self._a + self._b).min(1) for chunk in chunks]).min(0)
         rows = minima.reshape(len(self._salt), -1).astype(np.uint64)
-        keys: list[int] = _finalise((rows * self._mix).sum(1) + self._salt).tolist()
+        keys: list[int] = finalised((rows * self._mix).sum(1) + self._salt).tolist()
         return keys
 
     def _most_similar(self, new: NDArray[np.uint64], keys: list[int]) -> tuple[int, float] | None:

@@ -67,7 +67,7 @@ class Pick:
     Attributes:
         rows: of the shortlist, in the order taken.
         rounds: the account of each round; empty where there is one.
-        duplicates: of the shortlist, those that gave way to a better one.
+        duplicates: passed over because they repeat one that was taken.
         full: whether the budget was filled.
     """
 
@@ -95,52 +95,45 @@ def pick(
         settings: what decides the choice.
         potential: where the rounds start.
     """
-    twins = Deduplicator(settings.dedup)
-    offered = [twins.offer(document.id, document.text) for document in documents]
-    stay = [row for row, twin in enumerate(offered) if twin is None]
-    walker = _Walker(documents, tokens, stay, budget, size, settings, potential)
+    walker = _Walker(documents, tokens, budget, size, settings, potential)
     if settings.max_per_source is None:
-        rows, rounds, full = walker.walk(Filled(None))
-    else:
-        (rows, rounds, full), _ = settled(Cap.parse(settings.max_per_source, budget), size, walker.walk)
-    return Pick(rows, rounds, [twin for twin in offered if twin is not None], full)
+        return walker.walk(Filled(None))
+    return settled(Cap.parse(settings.max_per_source, budget), size, walker.walk)[0]
 
 
 @dataclass(frozen=True, slots=True)
 class _Walker:
     documents: Sequence[Document]
     tokens: Sequence[int]
-    stay: Sequence[int]
     budget: Budget
     size: int
     settings: PickSettings
     potential: Potential
 
-    def walk(self, filled: Filled) -> tuple[list[int], list[Round], bool]:
-        """Rows taken, the rounds, and whether the budget was filled, under one cap."""
+    def walk(self, filled: Filled) -> Pick:
+        """The choice under one cap."""
         fill = _Fill(self, filled)
         if self.settings.rounds == 1:
-            return fill.take(self.stay, 1, 1), [], fill.full
-        candidates = [self.documents[row] for row in self.stay]
-        place = {row: i for i, row in enumerate(self.stay)}
+            return Pick(fill.take(range(len(self.documents)), 1, 1), [], fill.duplicates, fill.full)
         start, summary = self.potential.gradient()
 
         def take(order: torch.Tensor, number: int, of: int) -> list[int]:
-            return [place[row] for row in fill.take([self.stay[i] for i in order.tolist()], number, of)]
+            return fill.take(order.tolist(), number, of)
 
-        points = points_of(candidates, self.potential)
-        descent = descend(
-            start, self.potential.reference, summary, points, take, self.settings.rounds, self.settings.mix
-        )
-        return [self.stay[i] for i in descent.rows], descent.rounds, fill.full
+        points, settings = points_of(self.documents, self.potential), self.settings
+        descent = descend(start, self.potential.reference, summary, points, take, settings.rounds, settings.mix)
+        return Pick(descent.rows, descent.rounds, fill.duplicates, fill.full)
 
 
 class _Fill:
-    """How much is taken, and whether one more fits: under the budget, round by round, and under the cap."""
+    """What is taken so far, and whether one more fits: the budget, round by round, the cap, and what it repeats."""
 
     def __init__(self, walker: _Walker, filled: Filled) -> None:
         self._walker, self._filled = walker, filled
+        self._twins = Deduplicator(walker.settings.dedup)
+        self._dropped: set[int] = set()
         self._used = 0.0
+        self.duplicates: list[Duplicate] = []
         self.full = False
 
     def take(self, order: Sequence[int], number: int, of: int) -> list[int]:
@@ -148,17 +141,31 @@ class _Fill:
         walker, by_tokens = self._walker, self._walker.budget.unit == "tokens"
         wanted = walker.budget.amount if by_tokens else walker.size
         limit = wanted * number // of
-        taken = []
+        taken: list[int] = []
         for row in order:
+            # A document that does not fit ends the round, as it ends the choice: no filling up with small ones.
             weight = walker.tokens[row] if by_tokens else 1
             if self._used + weight > limit:
-                # A document that does not fit ends the round, as it ends the choice: no filling up with small ones.
-                self.full = number == of
                 break
-            source = walker.documents[row].source
-            if self._filled.fits(source):
-                self._filled.take(source)
+            if self._stays(row):
                 self._used += weight
                 taken.append(row)
-        self.full = self.full or (number == of and self._used >= wanted)
+        else:
+            # The shortlist is used up.
+            self.full = number == of and self._used >= limit
+            return taken
+        self.full = number == of
         return taken
+
+    def _stays(self, row: int) -> bool:
+        """Whether the source has room and the document repeats none that was taken; counts it if so."""
+        document = self._walker.documents[row]
+        if row in self._dropped or not self._filled.fits(document.source):
+            return False
+        twin = self._twins.offer(document.id, document.text)
+        if twin is not None:
+            self._dropped.add(row)
+            self.duplicates.append(twin)
+            return False
+        self._filled.take(document.source)
+        return True

@@ -105,11 +105,12 @@ def test_texts_without_words_are_refused(side) -> None:
         ("Don't stop: 3.5%!?", ["don", "'", "t", "stop", ":", "3", ".", "5", "%!?"]),
         ("snake_case\tx\u00a0y", ["snake_case", "x", "y"]),
         ("ÉTÉ—東京 タワー", ["été", "—", "東京", "タワー"]),
+        ("10 km² is 3½", ["10", "km²", "is", "3½"]),
         ("  \n", []),
     ],
 )
 def test_tokens_are_those_of_wordpunct(text, tokens) -> None:
-    """As nltk.tokenize.WordPunctTokenizer().tokenize(text.lower()) gives them."""
+    """As WordPunctTokenizer().tokenize(text.lower()) of NLTK 3.8 gives them."""
     assert tokens_of(text) == tokens
 
 

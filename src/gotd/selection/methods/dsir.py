@@ -7,6 +7,8 @@
 The k lowest are k documents drawn without replacement, each time by weight (Gumbel top-k). Tokens, hash, buckets and
 weights are those of the authors' package, `data-selection`, to rounding. It differs in these points:
 
+- tokens are cut by Python's `re`, as NLTK did when the package was written; recent NLTK takes `regex`, to which a
+  raised 2 or a half is no letter of a word;
 - the package fits q on the whole pool, this on the sample of the reference (and does not look at its weights);
 - its noise comes from one generator over all rows; here it belongs to the document;
 - it leaves out documents below 100 tokens; here none is left out, `min_chars` of the corpus is the place for that;
