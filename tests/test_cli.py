@@ -459,6 +459,26 @@ def test_several_candidates_and_a_glob(corpora, write, text, tmp_path: Path) -> 
     assert found["counts"]["read"] == found["counts"]["selected"] == 320
 
 
+def test_rounds_and_a_cap(scored: Path, tmp_path: Path) -> None:
+    asked = ("choose", scored, "-k", "12docs", "--rounds", 3, "--max-per-source", "50%", "--shortlist", 4, "--mix", 0.3)
+    found = told(*asked, "-o", tmp_path / "out")
+    assert found["settings"].items() >= {"rounds": 3, "max_per_source": "50%", "shortlist": 4, "mix": 0.3}.items()
+    assert len(found["rounds"]) == 3
+    assert {source: row["selected"] for source, row in found["sources"].items()} == {"first": 6, "second": 6}
+
+
+def test_what_says_the_same_is_chosen_once_unless_it_is_asked_for(write, text, corpora, tmp_path: Path) -> None:
+    """Each text stands twice in the pool, under two ids."""
+    pool = write("pool.jsonl", [{"id": f"{i}", "text": text(i // 2, i < 20, 12)} for i in range(80)])
+    asked = ("select", "-c", pool, "-t", corpora.target, "-k", "10docs", "--workers", 1)
+
+    def distinct(name: str, *flags: str) -> int:
+        done(*asked, "-o", tmp_path / name, *flags)
+        return len(set(gotd.Selection.load(tmp_path / name).to_arrow()["text"].to_pylist()))
+
+    assert [distinct("near"), distinct("exact", "--dedup", "exact"), distinct("off", "--dedup", "off")] == [10, 10, 5]
+
+
 def test_a_reference_of_its_own(corpora, tmp_path: Path) -> None:
     """The model has seen common words only: what it lacks is in the manifest as fitted on that file."""
     found = told(

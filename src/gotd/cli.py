@@ -126,6 +126,19 @@ _fields = _options(
     ),
 )
 _target_text = click.option("--target-text-field", help="--text-field of the target.  [default: the pool's]")
+
+
+def _method(*names: str) -> Callable[[Command], Command]:
+    return click.option(
+        "--method",
+        type=click.Choice(names),
+        default="gotd",
+        show_default=True,
+        help="How to rank the candidates; what is not gotd is there to compare with.",
+    )
+
+
+_scored_methods = ("gotd", "random", "nearest", "mmd", "dsir", "knn-kde")
 _fitting = _options(
     click.option(
         "--encoder",
@@ -187,7 +200,7 @@ def _gathered(command: Callable[..., None]) -> Callable[..., None]:
 @click.option(
     "--reference", "-r", multiple=True, help="What the model was trained on.  [default: a sample of the pool]"
 )
-@_options(_budget, _output, _fitting)
+@_options(_budget, _output, _method(*_scored_methods, "in-domain"), _fitting)
 @click.option("--keep", type=click.IntRange(1), help="Score only the sources nearest to the target, so many.")
 @_options(
     _rounds,
@@ -219,7 +232,19 @@ def select(as_json: bool, candidates: tuple[str, ...], **given: Any) -> None:
 
 @main.command()
 @click.option("--reference", "-r", multiple=True, required=True, help=f"What the model was trained on. {_MANY}")
-@_options(_target, _output, _fitting, _fields, _target_text, _on_error, _device, _seed, _overwrite, _json)
+@_options(
+    _target,
+    _output,
+    _method(*_scored_methods),
+    _fitting,
+    _fields,
+    _target_text,
+    _on_error,
+    _device,
+    _seed,
+    _overwrite,
+    _json,
+)
 @_gathered
 def fit(as_json: bool, **given: Any) -> None:
     """Fit the selector, for pools that arrive later or live elsewhere."""
@@ -228,7 +253,9 @@ def fit(as_json: bool, **given: Any) -> None:
     from gotd.pipeline import fit_settings
     from gotd.stages.fit import FitSettings, fit
 
-    settings = fit_settings(**{name: given.pop(name) for name in [*FitSettings.__dataclass_fields__, "paper"]})
+    settings = fit_settings(
+        **{name: given.pop(name) for name in [*FitSettings.__dataclass_fields__, "paper"] if name in given}
+    )
     with progress_bar() as progress:
         fit(settings=settings, progress=progress, **given)
     manifest = load_manifest(given["output"], "fit")
@@ -296,7 +323,9 @@ def domains(as_json: bool, **given: Any) -> None:
     from gotd.stages.domains import domains
     from gotd.stages.fit import FitSettings
 
-    settings = fit_settings(**{name: given.pop(name) for name in [*FitSettings.__dataclass_fields__, "paper"]})
+    settings = fit_settings(
+        **{name: given.pop(name) for name in [*FitSettings.__dataclass_fields__, "paper"] if name in given}
+    )
     with progress_bar() as progress:
         found = domains(settings=settings, progress=progress, **given)
     _print_json([asdict(domain) for domain in found]) if as_json else show_domains(found)

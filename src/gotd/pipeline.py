@@ -31,6 +31,9 @@ from gotd.stages.picking import PickSettings
 from gotd.stages.score import score
 from gotd.stages.scores import REJECTS
 
+IN_DOMAIN = "in-domain"
+IN_DOMAIN_SOURCES = 3
+
 
 def select(
     candidates: Sequence[str] | str,
@@ -39,6 +42,7 @@ def select(
     output: Path | str | None = None,
     *,
     reference: Sequence[str] | str | None = None,
+    method: str = "gotd",
     encoder: str = "lsa",
     reg: float | None = None,
     debias: bool | None = None,
@@ -73,6 +77,8 @@ def select(
         budget: `5000docs`, `5%` of the pool's documents, or `2000000tokens`.
         output: folder for the result; left out, a new temporary one.
         reference: what the model was trained on; left out, a sample of the candidates.
+        method: `gotd`, or what it is compared with: `random`, `in-domain` (random within the `keep` nearest sources,
+            3 if left out), `nearest`, `mmd`, `dsir` or `knn-kde`. Transport before and after is measured all the same.
         encoder: see `gotd.encoders.KNOWN_SPECS`.
         reg, debias, centre, cost, fit_sample, target_sample, text_mass, seed: see `FitSettings`.
         paper: the published settings where reg, debias and centre are left out.
@@ -89,8 +95,12 @@ def select(
         progress: called as work is done.
     """
     started = time.perf_counter()
+    if method == IN_DOMAIN:
+        # Uniform within the sources nearest to the target: the "DAPT" row of the paper.
+        method, keep = "random", keep or IN_DOMAIN_SOURCES
     settings = fit_settings(
         paper=paper,
+        method=method,
         reg=reg,
         debias=debias,
         centre=centre,

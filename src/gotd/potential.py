@@ -22,10 +22,12 @@ from numpy.typing import NDArray
 from gotd.encoders import Encoder, restore_encoder
 from gotd.errors import ArtifactError, InputError
 from gotd.selection.gradient import Gradient, Objective
+from gotd.selection.methods import Method, restore_method
 from gotd.transport import Cost, Measure, Pass, SoftMin, Space
 
 FILE_NAME = "potential.safetensors"
 FORMAT = 1
+_ENCODER, _METHOD = "encoder.", "method."
 # Rows scored at a time. For few rows BLAS takes other paths, which round otherwise: in blocks of one shape the score
 # of a document has the same bits whatever its neighbours are.
 _ROWS = 128
@@ -84,6 +86,7 @@ class Potential:
         level: mean of phi over the reference, in units of the cost.
         quality: how good the fit is.
         settings: what was asked, and the digests of the files it was fitted on.
+        method: what ranks candidates instead of phi, where another way to choose is compared with; phi then judges.
     """
 
     encoder: Encoder
@@ -95,6 +98,7 @@ class Potential:
     level: float
     quality: Quality
     settings: dict[str, Any] = field(default_factory=dict)
+    method: Method | None = None
 
     def score(self, items: Sequence[str] | NDArray[np.float32]) -> NDArray[np.float32]:
         """phi (n,) float32 of texts, or of raw vectors (n, d) from the same encoder; lower is better.
@@ -148,11 +152,14 @@ class Potential:
             # Half precision: the sample serves to solve again, where it changes nothing that is shown.
             "reference.points": self.reference.points.half(),
             "reference.weights": self.reference.weights,
-            **{f"encoder.{name}": torch.from_numpy(array) for name, array in self.encoder.tensors().items()},
+            **{f"{_ENCODER}{name}": torch.from_numpy(array) for name, array in self.encoder.tensors().items()},
         }
         if self.space.mean is not None:
             tensors["space.mean"] = self.space.mean
+        if self.method is not None:
+            tensors |= {f"{_METHOD}{name}": tensor for name, tensor in self.method.tensors().items()}
         about = {
+            "method": None if self.method is None else self.method.config(),
             "format": FORMAT,
             "encoder": self.encoder.config(),
             "reg": self.objective.reg,
@@ -187,8 +194,8 @@ class Potential:
         """
         about, tensors = _read(Path(path))
         cost, reg = Cost(about["cost"]), about["reg"]
-        prefix = "encoder."
-        fitted = {k.removeprefix(prefix): v.numpy() for k, v in tensors.items() if k.startswith(prefix)}
+        fitted = {name: tensor.numpy() for name, tensor in _under(_ENCODER, tensors).items()}
+        other = about["method"]
 
         def softmin(name: str) -> SoftMin:
             points, g, log_b = (tensors[f"{name}.{part}"] for part in ("points", "g", "log_b"))
@@ -206,7 +213,12 @@ class Potential:
             level=about["level"],
             quality=Quality(**about["quality"]),
             settings=about["settings"],
+            method=None if other is None else restore_method(other, _under(_METHOD, tensors)),
         )
+
+
+def _under(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def _filled(rows: torch.Tensor) -> torch.Tensor:

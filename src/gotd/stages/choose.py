@@ -138,6 +138,8 @@ def choose(
         return Selection.load(artifact.folder)
     progress("choosing", 0, 3)
     potential = Potential.load(scored.folder)
+    if rounds > 1 and potential.method is not None:
+        raise SettingsError(f"rounds go down the gradient; --method {potential.method.name} takes one. Leave one out")
     fields = Fields(**scored.manifest["settings"]["fields"])
     ranking, chosen, documents = _picked(scored, wanted, how, potential, fields, seed)
     best = ranking.best.take(chosen.rows)
@@ -299,8 +301,12 @@ def _transport(
 ) -> dict[str, Any]:
     """The objective at the reference, predicted after the selection, solved after it, and after a random choice."""
     before = potential.quality.value
-    predicted = before + mix * (float(np.mean(best.score, dtype=np.float64)) - potential.level)
     start, summary = potential.gradient()
+    if potential.method is None:
+        phi = float(np.mean(best.score, dtype=np.float64))
+    else:
+        phi = float(potential.priced(points_of(selected, potential)).f.double().mean())
+    predicted = before + mix * (phi - potential.level)
     after = _solved(potential, start, summary, selected, mix)
     return {
         "measure": "sinkhorn divergence" if potential.objective.debias else "entropic OT",

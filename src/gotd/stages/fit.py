@@ -24,6 +24,7 @@ from gotd.errors import InputError, SettingsError
 from gotd.potential import Potential, Quality
 from gotd.selection.budget import estimated_tokens
 from gotd.selection.gradient import fit_gradient
+from gotd.selection.methods import GOTD, Method, check_method, fit_method
 from gotd.stages.score import vectors_of
 from gotd.transport import Cost, Measure, Space
 
@@ -43,7 +44,8 @@ class FitSettings:
         fit_sample: documents of the reference to fit on, at most.
         target_sample: documents of the target to fit on, at most.
         text_mass: whether a document weighs one (`docs`) or its tokens (`tokens`).
-        seed: of samples, encoder and centroids.
+        seed: of samples, encoder, centroids and draws.
+        method: `gotd`, or another way to rank candidates, see `gotd.selection.methods`; phi is fitted all the same.
     """
 
     encoder: str = "lsa"
@@ -55,8 +57,10 @@ class FitSettings:
     target_sample: int = 5_000
     text_mass: TextMass = "docs"
     seed: int = 0
+    method: str = GOTD
 
     def __post_init__(self) -> None:
+        check_method(self.method)
         if not 0 < self.reg < 100:
             raise SettingsError(f"reg is {self.reg}; wanted a positive fraction of the mean cost, such as 0.1")
         if self.cost not in [cost.value for cost in Cost]:
@@ -138,6 +142,7 @@ def fit(
             "text_mass": chosen.text_mass,
             "reference_digests": sorted(file.digest for file in files["reference"]),
         },
+        method=_method(chosen, drawn, potential),
     )
     path = potential.save(artifact.folder)
     solved_at = time.perf_counter()
@@ -194,6 +199,20 @@ def fitted(
         reference=source,
         level=gradient.level,
         quality=Quality.of(gradient),
+    )
+
+
+def _method(settings: FitSettings, drawn: dict[str, Sampled], potential: Potential) -> Method | None:
+    if settings.method == GOTD:
+        return None
+    texts = {name: [document.text for document in found.documents] for name, found in drawn.items()}
+    return fit_method(
+        settings.method,
+        reference_texts=texts["reference"],
+        target_texts=texts["target"],
+        reference=potential.reference,
+        target=potential.objective.target,
+        seed=settings.seed,
     )
 
 

@@ -32,7 +32,9 @@ from gotd.errors import InputError, SettingsError
 from gotd.potential import FILE_NAME, Potential
 from gotd.selection.budget import estimated_tokens
 from gotd.selection.gradient import marginal_error, polished
+from gotd.selection.methods import Batch
 from gotd.stages.scores import REJECTS, SCHEMA, Scores, merge
+from gotd.transport import Pass
 
 ASK_AT = 0.05  # below it the choice changes by less than half a per cent (docs/log.md)
 _BATCH = 1024
@@ -100,10 +102,16 @@ def _loaded(path: Path, device: str) -> Potential:
 def _scored(kept: Mapping[int, Document], potential: Potential, mass: str) -> tuple[pa.Table, torch.Tensor]:
     """The part's table for documents by their row in the shard, and the mass (m,) that each target receives."""
     documents = list(kept.values())
-    points = points_of(documents, potential)
+    blind = potential.method is not None and not potential.method.needs_points
+    points = torch.empty(len(documents), 0) if blind else points_of(documents, potential)
     tokens = np.array([estimated_tokens(d.text) for d in documents], dtype=np.int32)
     weights = torch.from_numpy(tokens.astype(np.float32)) if mass == "tokens" else torch.ones(len(documents))
-    found = potential.priced(points, weights)
+    if potential.method is None:
+        found = potential.priced(points, weights)
+    else:
+        batch = Batch([d.text for d in documents], [d.id for d in documents], [d.source for d in documents], points)
+        # Another method has no certificate: no mass is counted.
+        found = Pass(torch.from_numpy(potential.method.score(batch)), torch.zeros(len(potential.attract.g)))
     columns = {
         "id": [d.id for d in documents],
         "source": [d.source for d in documents],
@@ -227,7 +235,7 @@ def _passes(
     polish: int,
     workers: int | None,
     progress: Progress,
-) -> tuple[list[Done], float, int]:
+) -> tuple[list[Done], float | None, int]:
     """Score, and step and score again while the certificate asks for it."""
     for step in range(polish + 1):
         fitted.save(artifact.folder)
@@ -238,8 +246,8 @@ def _passes(
             _loaded.cache_clear()  # the next pass, or run, has another potential in the same place
         masses = [torch.from_numpy(np.load(part.stem.with_name(f"{part.stem.name}.mass.npy"))) for part in done]
         col = torch.stack(masses).sum(0)
-        error = marginal_error(col, fitted.objective.target) if float(col.sum()) > 0 else 0.0
-        if error <= ASK_AT or step == polish:
+        error = marginal_error(col, fitted.objective.target) if float(col.sum()) > 0 else None
+        if error is None or error <= ASK_AT or step == polish:
             return done, error, step
         fitted = _stepped(fitted, col)
     raise AssertionError("the last step returns")

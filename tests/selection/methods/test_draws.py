@@ -69,15 +69,3 @@ def test_random_is_the_draw(planted, seed) -> None:
     scores = method.score(planted.pool)
     assert scores.tolist() == uniform(seed, planted.pool.ids, "gotd-random").astype(np.float32).tolist()
     assert ((scores >= 0) & (scores < 1)).all()
-
-
-def test_in_domain_is_random_within_its_sources_and_then_without(planted) -> None:
-    random = fit_method("random", seed=5, **planted.samples).score(planted.pool)
-    kept = fit_method("in-domain", seed=5, options={"sources": ("rare", "other")}, **planted.samples)
-    inside = np.array(planted.pool.sources) != "common"
-    scores = kept.score(planted.pool)
-    np.testing.assert_array_equal(scores[inside], random[inside])
-    np.testing.assert_array_equal(scores[~inside], random[~inside] + np.float32(1))
-    everything = {"sources": ["rare", "other", "common"]}
-    every = fit_method("in-domain", seed=5, options=everything, **planted.samples)
-    np.testing.assert_array_equal(every.score(planted.pool), random)

@@ -143,15 +143,15 @@ class TestHasher:
             for number, text in enumerate(texts):
                 assert bucket[owner == number].tolist() == plainly(text, 1000)
 
-    @pytest.mark.parametrize("limit", ["_WORDS_AT_MOST", "_CHARS_AT_MOST"])
-    def test_a_full_vocabulary_starts_afresh(self, monkeypatch, limit) -> None:
-        monkeypatch.setattr(ngrams, limit, 3)
+    @pytest.mark.parametrize(("limit", "value"), [("_WORDS_AT_MOST", 3), ("_CHARS_AT_MOST", 7)])
+    def test_a_full_vocabulary_starts_afresh(self, monkeypatch, limit, value) -> None:
+        monkeypatch.setattr(ngrams, limit, value)
         hasher = NgramHasher(1000)
-        for texts in (["aa bb cc dd"], ["dd cc bb aa"], ["bb aa", "cc dd"]):
+        for texts in (["aa bb cc dd"], ["ee cc bb ff"], ["bb aa", "cc gg"]):
             owner, bucket = hasher(texts)
             for number, text in enumerate(texts):
                 assert bucket[owner == number].tolist() == plainly(text, 1000)
-        assert len(hasher._vocabulary) == 4
+            assert len(hasher._vocabulary) == 4
 
     def test_what_was_seen_is_not_hashed_again(self, monkeypatch) -> None:
         hasher = NgramHasher(1000)

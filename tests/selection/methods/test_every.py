@@ -17,7 +17,6 @@ from gotd.selection.methods import KNOWN_METHODS, Batch, Method, NearestLists, f
 
 CASES = {
     "random": ("random", {}),
-    "in-domain": ("in-domain", {"sources": ["rare", "other"]}),
     "nearest": ("nearest", {}),
     "nearest mean": ("nearest", {"kind": "mean"}),
     "mmd": ("mmd", {}),
@@ -79,7 +78,7 @@ def test_a_method_saved_and_restored_scores_alike(methods, planted, case) -> Non
     np.testing.assert_array_equal(back.score(planted.pool), method.score(planted.pool))
 
 
-@pytest.mark.parametrize("case", [case for case, (name, _) in CASES.items() if name in ("random", "in-domain", "dsir")])
+@pytest.mark.parametrize("case", [case for case, (name, _) in CASES.items() if name in ("random", "dsir")])
 def test_what_needs_no_points_takes_none(methods, planted, case) -> None:
     pool = planted.pool
     assert not methods[case].needs_points
@@ -101,7 +100,6 @@ def test_what_scores_points_looks_at_nothing_else(methods, planted, case) -> Non
     [
         ("gotd", 0.9, 1.0),
         ("random", 0.0, 0.1),
-        ("in-domain", 0.2, 0.4),
         ("nearest", 0.0, 0.1),
         ("mmd", 0.9, 1.0),
         ("mmd gaussian", 0.9, 1.0),

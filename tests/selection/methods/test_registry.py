@@ -15,7 +15,17 @@ from gotd.selection.methods import KNOWN_METHODS, Batch, fit_method, restore_met
 
 
 def test_the_public_list_is_complete() -> None:
-    names = ["KNOWN_METHODS", "Batch", "Method", "NearestLists", "Taken", "fit_method", "restore_method"]
+    names = [
+        "GOTD",
+        "KNOWN_METHODS",
+        "Batch",
+        "Method",
+        "NearestLists",
+        "Taken",
+        "check_method",
+        "fit_method",
+        "restore_method",
+    ]
     assert gotd.selection.methods.__all__ == names
     assert all(hasattr(gotd.selection.methods, name) for name in names)
     assert not hasattr(gotd.selection.methods, "Nearest")
@@ -37,7 +47,6 @@ def test_importing_the_methods_loads_no_torch() -> None:
         ("neerest", "nearest"),
         ("DSIR", "dsir"),
         ("knn", "knn-kde"),
-        ("indomain", "in-domain"),
         ("wholly else", "random"),
     ],
 )
@@ -72,9 +81,6 @@ def test_round_robin_is_sent_to_its_lists(planted) -> None:
         ("knn-kde", {"alpha": float("nan")}, "wanted above 0"),
         ("knn-kde", {"sigma": float("nan")}, "wanted a positive number"),
         ("knn-kde", {"pool": -5}, "wanted the number of documents"),
-        ("in-domain", {}, "wanted the names of one source or more"),
-        ("in-domain", {"sources": "law"}, "in a list"),
-        ("in-domain", {"sources": ["law"], "kept": 1}, "sources alone"),
     ],
 )
 def test_an_option_that_does_not_fit_is_named_with_what_was_wanted(planted, name, options, says) -> None:

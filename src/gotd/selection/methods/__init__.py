@@ -5,12 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gotd.selection.methods.protocol import Batch, Method
-from gotd.selection.methods.registry import KNOWN_METHODS, fit_method, restore_method
+from gotd.selection.methods.registry import GOTD, KNOWN_METHODS, check_method, fit_method, restore_method
 
 if TYPE_CHECKING:
     from gotd.selection.methods.round_robin import NearestLists, Taken
 
-__all__ = ["KNOWN_METHODS", "Batch", "Method", "NearestLists", "Taken", "fit_method", "restore_method"]
+__all__ = [
+    "GOTD",
+    "KNOWN_METHODS",
+    "Batch",
+    "Method",
+    "NearestLists",
+    "Taken",
+    "check_method",
+    "fit_method",
+    "restore_method",
+]
 
 
 def __getattr__(name: str) -> Any:

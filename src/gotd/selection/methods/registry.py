@@ -17,13 +17,19 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "random": "uniform",
-    "in-domain": "in_domain",
     "nearest": "nearest",
     "mmd": "mmd",
     "dsir": "dsir",
     "knn-kde": "knn_kde",
 }
+GOTD = "gotd"
 KNOWN_METHODS = tuple(_HOMES)
+
+
+def check_method(name: str) -> None:
+    """SettingsError unless `name` is gotd's own or one of KNOWN_METHODS."""
+    if name != GOTD:
+        _home(name)
 
 
 def fit_method(
@@ -69,7 +75,7 @@ def restore_method(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> 
 def _home(name: str) -> str:
     if name in _HOMES:
         return _HOMES[name]
-    known = ", ".join(KNOWN_METHODS)
+    known = ", ".join((GOTD, *KNOWN_METHODS))
     if name == "round-robin":
         raise SettingsError(f"round-robin gives no score of single documents: use NearestLists. With a score: {known}")
     near = get_close_matches(name.lower(), KNOWN_METHODS, n=1)
