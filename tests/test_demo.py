@@ -130,6 +130,13 @@ def test_gotd_takes_almost_only_the_rare_domain(ran: Ran) -> None:
     assert rare["random"] < 0.1  # as in the pool: 494 of 9,570
 
 
+def test_nearest_neighbours_look_at_the_target_alone(ran: Ran) -> None:
+    """They find the task's two domains, and spend on the one that the model knows what gotd does not."""
+    nearest, ours = ran.demo.shares["nearest neighbours"], ran.demo.shares["gotd"]
+    assert nearest[COMMON] + nearest[RARE] >= 0.7
+    assert nearest[COMMON] > ours.get(COMMON, 0.0)
+
+
 def test_shares_are_of_the_whole_budget(ran: Ran, rows) -> None:
     for found in ran.demo.shares.values():
         assert sum(found.values()) == pytest.approx(1)

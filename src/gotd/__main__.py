@@ -1,3 +1,3 @@
 from gotd.cli import main
 
-main(prog_name="gotd")
+main()
