@@ -279,12 +279,9 @@ def fit(as_json: bool, **given: Any) -> None:
 @_gathered
 def score(as_json: bool, selector: Path, pool: tuple[str, ...], **given: Any) -> None:
     """Score a POOL with a fitted SELECTOR. SELECTOR is the folder of `fit` or `select`."""
-    from gotd.corpus import Fields
     from gotd.display import progress_bar
     from gotd.stages.score import score
 
-    if given["fields"] == Fields():
-        given["fields"] = None
     with progress_bar() as progress:
         found = score(selector, list(pool), progress=progress, **given)
     if as_json:

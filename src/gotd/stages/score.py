@@ -170,7 +170,7 @@ def score(
         potential: a folder made by `fit` or `select`, or its file.
         pool: files, folders, globs or URLs.
         output: folder for `scores.parquet`, `rejects.jsonl` and the manifest.
-        fields: where text, id and source are in a record; left out, as in the fit.
+        fields: where text, id and source are in a record; what is left at its default is as in the fit.
         on_error: `skip` names bad rows in `rejects.jsonl`; `fail` stops at the first.
         sources: score these only.
         workers: processes; None for one a core.
@@ -183,7 +183,7 @@ def score(
     if not polish >= 0:
         raise SettingsError(f"polish is {polish}; wanted 0 or more passes")
     fitted = Potential.load(potential, device=device)
-    chosen = fields or Fields(**fitted.settings.get("fields", {}))
+    chosen = _overridden(Fields(**fitted.settings.get("fields", {})), fields or Fields())
     files = find([pool] if isinstance(pool, str) else list(pool))
     settings = {
         "potential": fitted.settings.get("key"),
@@ -258,6 +258,12 @@ def _stepped(fitted: Potential, col: torch.Tensor) -> Potential:
     after = replace(fitted, attract=polished(fitted.attract, col))
     phi = after.priced(after.reference.points).f
     return replace(after, level=float(after.reference.weights.double() @ phi.double()))
+
+
+def _overridden(remembered: Fields, given: Fields) -> Fields:
+    """The fields of the fit, but for those that are given otherwise than by default."""
+    default = asdict(Fields())
+    return replace(remembered, **{name: value for name, value in asdict(given).items() if value != default[name]})
 
 
 def _listed(files: Sequence[File]) -> list[str]:
