@@ -228,7 +228,8 @@ def main() -> None:
 
         n = 100_000 if arguments.full else arguments.documents
         print()
-        compare_rankings(embedded(texts, n, arguments.targets), sample=20_000)
+        vectors = embedded(texts, n, arguments.targets)
+        compare_rankings(vectors, sample=min(20_000, len(vectors.candidates) * 2 // 5))
 
 
 def _check(python: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
@@ -271,7 +272,7 @@ def fit(as_json: bool, **given: Any) -> None:
 @_options(_output, _fields, _on_error, _workers, _device)
 @click.option(
     "--polish",
-    default=2,
+    default=3,
     show_default=True,
     help="Corrections by whole passes, where the pool is the reference.",
 )
@@ -279,9 +280,12 @@ def fit(as_json: bool, **given: Any) -> None:
 @_gathered
 def score(as_json: bool, selector: Path, pool: tuple[str, ...], **given: Any) -> None:
     """Score a POOL with a fitted SELECTOR. SELECTOR is the folder of `fit` or `select`."""
+    from gotd.corpus import Fields
     from gotd.display import progress_bar
     from gotd.stages.score import score
 
+    default = asdict(Fields())
+    given["fields"] = {k: v for k, v in asdict(given["fields"]).items() if v != default[k]}
     with progress_bar() as progress:
         found = score(selector, list(pool), progress=progress, **given)
     if as_json:
@@ -313,8 +317,6 @@ def choose(as_json: bool, **given: Any) -> None:
 @_gathered
 def domains(as_json: bool, **given: Any) -> None:
     """Measure how far each source of the pool is from the target."""
-    from dataclasses import asdict
-
     from gotd.display import progress_bar, show_domains
     from gotd.pipeline import fit_settings
     from gotd.stages.domains import domains

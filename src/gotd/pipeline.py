@@ -58,7 +58,7 @@ def select(
     dedup: Mode = "near",
     max_per_source: str | None = None,
     shortlist: float = 10.0,
-    polish: int = 2,
+    polish: int = 3,
     seed: int = 0,
     fields: Fields | None = None,
     target_fields: Fields | None = None,

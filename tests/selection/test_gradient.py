@@ -28,6 +28,7 @@ def drawn(n: int, seed: int, *, shift: float = 0.0, dim: int = 6, uniform: bool 
 @pytest.fixture
 def exact(monkeypatch) -> None:
     """Solve to rounding, each document its own centroid, so that formulas hold to the last digits."""
+    monkeypatch.setattr(gradient, "TOLERANCE", 1e-12)
     monkeypatch.setattr(gradient, "solve", partial(solve, tolerance=1e-12, max_passes=5000))
     monkeypatch.setattr(gradient, "solve_symmetric", partial(solve_symmetric, tolerance=1e-13, max_passes=1000))
     monkeypatch.setattr(divergence, "_DOCUMENTS_PER_CENTROID", 1)

@@ -46,7 +46,7 @@ def test_a_finished_scoring_is_returned_at_once(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"polish": 1}, "polish was 2 and is now 1"),
+        ({"polish": 1}, "polish was 3 and is now 1"),
         ({"sources": ["first"]}, r"sources was None and is now \['first'\]"),
         ({"on_error": "fail"}, "on_error was 'skip' and is now 'fail'"),
         ({"pool": "target"}, "the files of pool differ"),
@@ -190,7 +190,7 @@ def test_the_reference_may_lie_elsewhere(coarse: Path, corpora, tmp_path: Path) 
     moved.mkdir()
     for path in corpora.files:
         (moved / Path(path).name).write_bytes(Path(path).read_bytes())
-    assert gotd.score(coarse, str(moved), tmp_path / "out", workers=1).manifest["polish_steps"] == 2
+    assert gotd.score(coarse, str(moved), tmp_path / "out", workers=1).manifest["polish_steps"] == 3
 
 
 def test_polish_is_a_number_of_passes(selector: Path, corpora, tmp_path: Path) -> None:

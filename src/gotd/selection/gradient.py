@@ -31,6 +31,9 @@ from gotd.transport import (
 
 _SHARES = (0.01, 0.05, 0.1)
 _HALVES_OF = 4_000
+TOLERANCE = (
+    1e-3  # a tenth of the solver's own: cheap on a sample, and worth a polishing step at small reg (docs/log.md)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,7 @@ class Objective:
             summary: the reference as centroids, where the caller has it; left out, made anew.
             init: (m,) potential of the target to start from, such as that of a nearby reference.
         """
-        solution = solve(Problem(reference, self.target, self.reg, self.cost), init=init)
+        solution = solve(Problem(reference, self.target, self.reg, self.cost), tolerance=TOLERANCE, init=init)
         attract = SoftMin(self.target.points, solution.g, self.target.log_weights, self.reg, self.cost)
         if not self.debias:
             level = float(reference.weights.double() @ solution.f.double())

@@ -36,7 +36,7 @@ from gotd.selection.methods import Batch
 from gotd.stages.scores import REJECTS, SCHEMA, Scores, merge
 from gotd.transport import Pass
 
-ASK_AT = 0.05  # below it the choice changes by less than half a per cent (docs/log.md)
+ASK_AT = 0.03  # below it the choice changes by less than half a per cent (docs/log.md)
 _BATCH = 1024
 
 
@@ -155,11 +155,11 @@ def score(
     pool: Sequence[str] | str,
     output: Path | str,
     *,
-    fields: Fields | None = None,
+    fields: Fields | Mapping[str, Any] | None = None,
     on_error: OnError = "skip",
     sources: Sequence[str] | None = None,
     workers: int | None = None,
-    polish: int = 2,
+    polish: int = 3,
     device: str = "auto",
     overwrite: bool = False,
     progress: Progress = silent,
@@ -170,7 +170,7 @@ def score(
         potential: a folder made by `fit` or `select`, or its file.
         pool: files, folders, globs or URLs.
         output: folder for `scores.parquet`, `rejects.jsonl` and the manifest.
-        fields: where text, id and source are in a record; what is left at its default is as in the fit.
+        fields: where text, id and source are in a record; left out, as in the fit; a mapping changes some of those.
         on_error: `skip` names bad rows in `rejects.jsonl`; `fail` stops at the first.
         sources: score these only.
         workers: processes; None for one a core.
@@ -183,7 +183,8 @@ def score(
     if not polish >= 0:
         raise SettingsError(f"polish is {polish}; wanted 0 or more passes")
     fitted = Potential.load(potential, device=device)
-    chosen = _overridden(Fields(**fitted.settings.get("fields", {})), fields or Fields())
+    remembered = fitted.settings.get("fields", {})
+    chosen = fields if isinstance(fields, Fields) else Fields(**{**remembered, **(fields or {})})
     files = find([pool] if isinstance(pool, str) else list(pool))
     settings = {
         "potential": fitted.settings.get("key"),
@@ -258,12 +259,6 @@ def _stepped(fitted: Potential, col: torch.Tensor) -> Potential:
     after = replace(fitted, attract=polished(fitted.attract, col))
     phi = after.priced(after.reference.points).f
     return replace(after, level=float(after.reference.weights.double() @ phi.double()))
-
-
-def _overridden(remembered: Fields, given: Fields) -> Fields:
-    """The fields of the fit, but for those that are given otherwise than by default."""
-    default = asdict(Fields())
-    return replace(remembered, **{name: value for name, value in asdict(given).items() if value != default[name]})
 
 
 def _listed(files: Sequence[File]) -> list[str]:
