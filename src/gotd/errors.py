@@ -39,3 +39,8 @@ class MissingExtra(GotdError, ImportError):
 
     def __init__(self, what: str, packages: str, extra: str) -> None:
         super().__init__(f"{what} needs {packages}, which is not installed. Run: pip install 'gotd[{extra}]'")
+        self._given = (what, packages, extra)
+
+    def __reduce__(self) -> tuple[type[MissingExtra], tuple[str, str, str]]:
+        # A worker hands its errors to the parent pickled.
+        return type(self), self._given

@@ -13,7 +13,6 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -21,14 +20,14 @@ from typing import Any
 import orjson
 
 from gotd.artifacts import MANIFEST, open_artifact, read_json
-from gotd.corpus import Fields, OnError, OutputFormat, Reject, RejectWriter, find
+from gotd.corpus import Fields, Inputs, OnError, OutputFormat, Reject, RejectWriter, find
 from gotd.engine import Progress, silent
 from gotd.selection.duplicates import Mode
 from gotd.stages.choose import MIX, Selection, checked, choose
 from gotd.stages.domains import domains
-from gotd.stages.fit import FitSettings, TextMass, fit
+from gotd.stages.fit import FitSettings, fit
 from gotd.stages.picking import PickSettings
-from gotd.stages.score import score
+from gotd.stages.score import TextMass, score
 from gotd.stages.scores import REJECTS
 
 IN_DOMAIN = "in-domain"
@@ -36,12 +35,12 @@ IN_DOMAIN_SOURCES = 3
 
 
 def select(
-    candidates: Sequence[str] | str,
-    target: Sequence[str] | str,
+    candidates: Inputs,
+    target: Inputs,
     budget: str | int,
     output: Path | str | None = None,
     *,
-    reference: Sequence[str] | str | None = None,
+    reference: Inputs | None = None,
     method: str = "gotd",
     encoder: str = "lsa",
     reg: float | None = None,
@@ -127,7 +126,7 @@ def select(
         "format": format,
     }
     given = {"candidates": candidates, "target": target, **({"reference": reference} if reference else {})}
-    inputs = {name: [f"{file.path} {file.digest}" for file in find(_many(value))] for name, value in given.items()}
+    inputs = {name: [f"{file.path} {file.digest}" for file in find(value)] for name, value in given.items()}
     artifact = open_artifact(folder, "select", asked, inputs, overwrite=overwrite)
     if artifact.finished is not None:
         return Selection.load(folder)
@@ -213,10 +212,6 @@ def fit_settings(
         debias=base.debias if debias is None else debias,
         centre=base.centre if centre is None else centre,
     )
-
-
-def _many(value: Sequence[str] | str) -> list[str]:
-    return [value] if isinstance(value, str) else list(value)
 
 
 def _add_rejects(folder: Path, work: Path, fitted: dict[str, Any], *, separate: bool) -> None:

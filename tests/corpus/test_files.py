@@ -155,7 +155,7 @@ def test_the_plan(make):
     assert [s.index for s in shards] == list(range(5))
     assert len(plan(files, Fields(chunk_chars=5), 100)) == 4
     assert len(plan(files, Fields())) == 4
-    assert SHARD_BYTES == 32 << 20
+    assert SHARD_BYTES == 8 << 20
     with pytest.raises(SettingsError, match="shard_bytes is 0; wanted 1 or more bytes"):
         plan(files, Fields(), 0)
 

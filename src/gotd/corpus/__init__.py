@@ -11,7 +11,7 @@ Knows no encoder and no transport; every row comes out exactly once, as a docume
 from gotd.corpus.documents import Document, Reject
 from gotd.corpus.fetching import Address, fetch
 from gotd.corpus.fields import Fields
-from gotd.corpus.files import File, find
+from gotd.corpus.files import File, Inputs, find
 from gotd.corpus.readers import OnError, read
 from gotd.corpus.rejects import RejectWriter
 from gotd.corpus.sampling import Sampled, sample
@@ -24,6 +24,7 @@ __all__ = [
     "Document",
     "Fields",
     "File",
+    "Inputs",
     "OnError",
     "OutputFormat",
     "Reject",

@@ -54,14 +54,19 @@ class File:
     digest: str
 
 
-def find(inputs: Sequence[str], digest: bool = True) -> list[File]:
+Inputs = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+"""One or more files, folders, globs or URLs."""
+
+
+def find(inputs: Inputs, digest: bool = True) -> list[File]:
     """The files that `inputs` name, sorted by path, none twice.
 
     In folders and globs, files with other suffixes are passed over; named one by one they are
     an error.
     """
     paths: dict[str, Any] = {}
-    for given in inputs:
+    several = [inputs] if isinstance(inputs, (str, os.PathLike)) else inputs
+    for given in (os.fspath(one) for one in several):
         system, path = _system(given)
         for found in _expand(system, path, given):
             paths[_full_path(system, found)] = system

@@ -15,7 +15,7 @@ from gotd.corpus.files import File
 from gotd.corpus.parquet import group_bytes
 from gotd.errors import SettingsError
 
-SHARD_BYTES = 32 << 20
+SHARD_BYTES = 8 << 20
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 DIM = 200
 # One power iteration leaves a little of the lesser directions in: faster than four, better on short texts.
 POWER_ITERATIONS = 1
+OVERSAMPLED = 10
 # A word of fewer fit texts says little about what goes with what. In a small fit every word counts.
 LEAST_TEXTS = 3
 SMALL_FIT = 100
@@ -105,7 +106,7 @@ class Lsa:
 def fit_lsa(texts: Sequence[str], *, dim: int = DIM, seed: int = 0) -> Lsa:
     """Fit on `texts`, at best some 20,000 of reference and target; a few texts give fewer dimensions."""
     from scipy.sparse import csr_matrix
-    from sklearn.utils.extmath import randomized_svd
+    from sklearn.utils.extmath import randomized_range_finder
 
     parts = [count_words(batch) for batch in batches(texts)]
     if not any(len(part.features) for part in parts):
@@ -126,8 +127,16 @@ def fit_lsa(texts: Sequence[str], *, dim: int = DIM, seed: int = 0) -> Lsa:
     rows = np.repeat(np.arange(len(texts)), np.diff(seen.indptr))
     seen.data /= np.sqrt(np.bincount(rows, seen.data**2)).astype(np.float32)[rows]
 
-    _, s, vt = randomized_svd(seen, min(dim, *seen.shape), n_iter=POWER_ITERATIONS, random_state=seed)
-    projection = idf[:, None] * vt[s > RANK_TOLERANCE * s[0]].T
+    rank = min(dim, *seen.shape)
+    basis = randomized_range_finder(
+        seen, size=min(rank + OVERSAMPLED, *seen.shape), n_iter=POWER_ITERATIONS, random_state=seed
+    )
+    # The right singular vectors of B = Q^T A from the small B B^T: the same, without a dense SVD of B.
+    part = (seen.T @ basis).T.astype(np.float64)
+    values, vectors = np.linalg.eigh(part @ part.T)
+    s = np.sqrt(np.maximum(values[::-1][:rank], 0))
+    kept = s > RANK_TOLERANCE * s[0]
+    projection = idf[:, None] * (part.T @ (vectors[:, ::-1][:, :rank][:, kept] / s[kept])).astype(np.float32)
     # A row that is zero up to rounding keeps a scale above 0.
     scales = np.maximum(np.abs(projection).max(1), np.finfo(np.float32).tiny) / 127
     return Lsa(features.astype(np.uint16), np.rint(projection / scales[:, None]).astype(np.int8), scales)

@@ -31,7 +31,7 @@ from gotd.selection.gradient import Gradient
 from gotd.selection.ranking import Picked, Ranking, rank
 from gotd.selection.rounds import rounds_needed
 from gotd.stages.picking import Pick, PickSettings, pick
-from gotd.stages.score import points_of
+from gotd.stages.score import masses, points_of
 from gotd.stages.scores import NAME, REJECTS, Scores
 from gotd.transport import Measure, summarised
 
@@ -303,10 +303,11 @@ def _transport(
     before = potential.quality.value
     start, summary = potential.gradient()
     if potential.method is None:
-        phi = float(np.mean(best.score, dtype=np.float64))
+        phi = best.score.astype(np.float64)
     else:
-        phi = float(potential.priced(points_of(selected, potential)).f.double().mean())
-    predicted = before + mix * (phi - potential.level)
+        phi = potential.priced(points_of(selected, potential)).f.double().numpy()
+    weights = best.tokens if potential.settings.get("text_mass") == "tokens" else None
+    predicted = before + mix * (float(np.average(phi, weights=weights)) - potential.level)
     after = _solved(potential, start, summary, selected, mix)
     return {
         "measure": "sinkhorn divergence" if potential.objective.debias else "entropic OT",
@@ -326,7 +327,8 @@ def _solved(
 ) -> float:
     """The objective at (1 - mix) reference + mix documents; of many documents an even sample stands for all."""
     step = -(-len(documents) // _SOLVE_AGAIN_ON)
-    added = Measure.of(points_of(documents[::step], potential))
+    some = documents[::step]
+    added = Measure.of(points_of(some, potential), masses(some, potential.settings.get("text_mass", "docs")))
     centroids = None if summary is None else summary.mixed_with(summarised(added), mix)
     mixed = potential.reference.mixed_with(added, mix)
     return potential.objective.at(mixed, summary=centroids, init=start.attract.g).value

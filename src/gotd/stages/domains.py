@@ -7,12 +7,11 @@ on a sample of all of them, and one reg, so that their distances compare.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gotd.corpus import Document, Fields, OnError, find, sample
+from gotd.corpus import Document, Fields, Inputs, OnError, find, sample
 from gotd.encoders import Encoder, fit_encoder
 from gotd.encoders.precomputed import Precomputed
 from gotd.engine import Progress, silent
@@ -43,8 +42,8 @@ class Domain:
 
 
 def domains(
-    candidates: Sequence[str] | str,
-    target: Sequence[str] | str,
+    candidates: Inputs,
+    target: Inputs,
     *,
     keep: int | None = None,
     per_source: int = PER_SOURCE,
@@ -66,7 +65,7 @@ def domains(
         raise SettingsError(f"keep is {keep}; wanted 1 or more sources")
     by_source = _by_source(candidates, where, per_source, chosen.seed, on_error, progress)
     where_target = target_fields or replace(where, id=None, source=None, min_chars=0)
-    files = find([target] if isinstance(target, str) else list(target))
+    files = find(target)
     wanted = sample(files, where_target, chosen.target_sample, chosen.seed, on_error).documents
     if not wanted:
         raise InputError(f"the target holds no document: {files[0].path}")
@@ -94,14 +93,14 @@ def domains(
 
 
 def _by_source(
-    candidates: Sequence[str] | str,
+    candidates: Inputs,
     fields: Fields,
     size: int,
     seed: int,
     on_error: OnError,
     progress: Progress,
 ) -> dict[str, list[Document]]:
-    files = find([candidates] if isinstance(candidates, str) else list(candidates))
+    files = find(candidates)
     drawn: dict[str, list[Document]] = defaultdict(list)
     for number, file in enumerate(files):
         progress(f"reading {file.source}", number, len(files))

@@ -9,26 +9,22 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from gotd.artifacts import open_artifact
-from gotd.corpus import Document, Fields, File, OnError, RejectWriter, Sampled, find, sample
+from gotd.corpus import Fields, File, Inputs, OnError, RejectWriter, Sampled, find, sample
 from gotd.encoders import Encoder, fit_encoder
 from gotd.encoders.precomputed import Precomputed
 from gotd.engine import Progress, silent
 from gotd.errors import InputError, SettingsError
 from gotd.potential import Potential, Quality
-from gotd.selection.budget import estimated_tokens
 from gotd.selection.gradient import fit_gradient
 from gotd.selection.methods import GOTD, Method, check_method, fit_method
-from gotd.stages.score import vectors_of
+from gotd.stages.score import TextMass, masses, vectors_of
 from gotd.transport import Cost, Measure, Space
-
-TextMass = Literal["docs", "tokens"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +72,8 @@ class FitSettings:
 
 
 def fit(
-    target: Sequence[str] | str,
-    reference: Sequence[str] | str,
+    target: Inputs,
+    reference: Inputs,
     output: Path | str,
     *,
     settings: FitSettings | None = None,
@@ -105,7 +101,7 @@ def fit(
     started = time.perf_counter()
     chosen, where = settings or FitSettings(), fields or Fields()
     where_target = target_fields or replace(where, id=None, source=None, min_chars=0)
-    files = {"target": _found(target), "reference": _found(reference)}
+    files = {"target": find(target), "reference": find(reference)}
     asked = {
         **asdict(chosen),
         "fields": asdict(where),
@@ -131,8 +127,8 @@ def fit(
         vectors["reference"],
         vectors["target"],
         chosen,
-        reference_weights=_weights(drawn["reference"].documents, chosen.text_mass),
-        target_weights=_weights(drawn["target"].documents, chosen.text_mass),
+        reference_weights=masses(drawn["reference"].documents, chosen.text_mass),
+        target_weights=masses(drawn["target"].documents, chosen.text_mass),
     )
     potential = replace(
         potential,
@@ -216,10 +212,6 @@ def _method(settings: FitSettings, drawn: dict[str, Sampled], potential: Potenti
     )
 
 
-def _found(inputs: Sequence[str] | str) -> list[File]:
-    return find([inputs] if isinstance(inputs, str) else list(inputs))
-
-
 def _drawn(name: str, files: Sequence[File], fields: Fields, size: int, seed: int, on_error: OnError) -> Sampled:
     drawn = sample(files, fields, size, seed, on_error)
     if not drawn.documents:
@@ -250,9 +242,3 @@ def _embedded(
     texts = {name: [document.text for document in found] for name, found in documents.items()}
     encoder = fit_encoder(settings.encoder, texts["reference"] + texts["target"], device=device, seed=settings.seed)
     return encoder, {name: encoder.encode(found) for name, found in texts.items()}
-
-
-def _weights(documents: Sequence[Document], mass: TextMass) -> torch.Tensor | None:
-    if mass == "docs":
-        return None
-    return torch.tensor([float(max(1, estimated_tokens(d.text))) for d in documents])

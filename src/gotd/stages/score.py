@@ -17,7 +17,7 @@ from functools import lru_cache
 from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import orjson
@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 import torch
 
 from gotd.artifacts import Artifact, open_artifact
-from gotd.corpus import Document, Fields, File, OnError, Reject, RejectWriter, Shard, find, plan, read
+from gotd.corpus import Document, Fields, File, Inputs, OnError, Reject, RejectWriter, Shard, find, plan, read
 from gotd.engine import Done, Progress, run, silent
 from gotd.errors import InputError, SettingsError
 from gotd.potential import FILE_NAME, Potential
@@ -38,6 +38,8 @@ from gotd.transport import Pass
 
 ASK_AT = 0.03  # below it the choice changes by less than half a per cent (docs/log.md)
 _BATCH = 1024
+
+TextMass = Literal["docs", "tokens"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,13 @@ def points_of(documents: Sequence[Document], potential: Potential) -> torch.Tens
     return potential.points(vectors_of(documents) if given else [document.text for document in documents])
 
 
+def masses(documents: Sequence[Document], mass: TextMass) -> torch.Tensor | None:
+    """What each document weighs (n,): its estimated tokens, or None where all weigh the same."""
+    if mass == "docs":
+        return None
+    return torch.tensor([float(max(1, estimated_tokens(document.text))) for document in documents])
+
+
 def vectors_of(documents: Sequence[Document]) -> np.ndarray[Any, np.dtype[np.float32]]:
     """The vectors (n, d) that records carry.
 
@@ -152,7 +161,7 @@ def _key(id: str) -> int:
 
 def score(
     potential: Path | str,
-    pool: Sequence[str] | str,
+    pool: Inputs,
     output: Path | str,
     *,
     fields: Fields | Mapping[str, Any] | None = None,
@@ -185,7 +194,7 @@ def score(
     fitted = Potential.load(potential, device=device)
     remembered = fitted.settings.get("fields", {})
     chosen = fields if isinstance(fields, Fields) else Fields(**{**remembered, **(fields or {})})
-    files = find([pool] if isinstance(pool, str) else list(pool))
+    files = find(pool)
     settings = {
         "potential": fitted.settings.get("key"),
         "fields": asdict(chosen),

@@ -91,6 +91,22 @@ def test_lists_of_shards_merge_to_the_lists_of_the_pool(problem, length, data) -
     assert all(torch.equal(merged[name], whole[name]) for name in ("costs", "rows", "seen"))
 
 
+def test_lists_that_are_still_unsorted_merge_too() -> None:
+    targets, points = torch.eye(2), torch.tensor([[0.5, 0.0], [0.75, 0.0], [0.0, 0.25]])
+    first, second = listed(points[:0], targets, 3), listed(points, targets, 3)
+    first.merge(second)
+    assert pairs(first.take(3)) == [(1, 0), (2, 1), (0, 0)]
+
+
+def test_twins_of_a_target_come_first_whatever_rounding_makes_of_their_cost() -> None:
+    """1 - <y, y> of unit vectors is below 0 for some."""
+    generator = torch.Generator().manual_seed(0)
+    targets, others = (torch.nn.functional.normalize(torch.randn(200, 64, generator=generator)) for _ in range(2))
+    assert float((1 - targets @ targets.T).diagonal().min()) < 0
+    taken = listed(torch.cat([others, targets]), targets, 5).take(200)
+    assert pairs(taken) == [(200 + j, j) for j in range(200)]
+
+
 def test_many_documents_at_real_costs(planted) -> None:
     """Floats, many settlings, and lists as sorting says."""
     pool, targets = planted.pool.points, planted.target.points

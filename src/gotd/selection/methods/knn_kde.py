@@ -213,9 +213,7 @@ def _radii(
     stands[used] = density.pool * reference.weights.numpy()[used] / rho
     filled = np.cumsum(stands[row], 1)
     # Going on to the neighbour after k costs (r - d), r its distance, for each document within: Abel's sum.
-    # Beyond the last of the whole sample there is nobody to go on to.
-    end = np.inf if distance.shape[1] == len(texts) else distance[:, -1:]
-    cost = np.diff(distance, append=end) * filled
+    cost = np.diff(distance, append=distance[:, -1:]) * filled
     order = np.argsort(filled, axis=None, kind="stable")
     paid = np.cumsum((cost * mass.numpy()[:, None]).ravel()[order])
     stop = min(int(np.searchsorted(paid, tolerance)), len(order) - 1)

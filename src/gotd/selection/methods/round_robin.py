@@ -143,7 +143,6 @@ class NearestLists:
         """The lists whose `tensors()` were kept."""
         lists = cls(targets, tensors["costs"].shape[1])
         lists._costs, lists._rows = tensors["costs"].numpy().copy(), tensors["rows"].numpy().copy()
-        lists._limit = torch.from_numpy(lists._costs[:, -1].copy())
         lists.seen = int(tensors["seen"])
         return lists
 
