@@ -74,6 +74,11 @@ _budget = click.option(
     required=True,
     help="How much to choose: 5000docs, 5% or 2000000tokens (four bytes each).",
 )
+_held_out = click.option(
+    "--held-out",
+    multiple=True,
+    help="A test set: candidates that share 13 words in a row with one of its texts are rejected.",
+)
 _rounds = click.option(
     "--rounds",
     type=click.IntRange(1),
@@ -204,6 +209,7 @@ def _gathered(command: Callable[..., None]) -> Callable[..., None]:
 @_options(_budget, _output, _method(*_scored_methods, "in-domain"), _fitting)
 @click.option("--keep", type=click.IntRange(1), help="Score only the sources nearest to the target, so many.")
 @_options(
+    _held_out,
     _rounds,
     _mix,
     _dedup,
@@ -225,7 +231,7 @@ def select(as_json: bool, candidates: tuple[str, ...], **given: Any) -> None:
     from gotd.display import progress_bar, show_selection
     from gotd.pipeline import select
 
-    given["reference"] = list(given["reference"]) or None
+    given |= {name: list(given[name]) or None for name in ("reference", "held_out")}
     with progress_bar() as progress:
         found = select(list(candidates), progress=progress, **given)
     _print_json(found.manifest) if as_json else show_selection(found)
@@ -269,7 +275,7 @@ def fit(as_json: bool, **given: Any) -> None:
 @main.command()
 @click.argument("selector", type=click.Path(path_type=Path))
 @click.argument("pool", nargs=-1, required=True)
-@_options(_output, _fields, _on_error, _workers, _device)
+@_options(_output, _fields, _held_out, _on_error, _workers, _device)
 @click.option(
     "--polish",
     default=3,
@@ -285,6 +291,7 @@ def score(as_json: bool, selector: Path, pool: tuple[str, ...], **given: Any) ->
     from gotd.stages.score import score
 
     default = asdict(Fields())
+    given["held_out"] = list(given["held_out"]) or None
     given["fields"] = {k: v for k, v in asdict(given["fields"]).items() if v != default[k]}
     with progress_bar() as progress:
         found = score(selector, list(pool), progress=progress, **given)

@@ -19,11 +19,11 @@ from typing import Any
 
 import orjson
 
-from gotd.artifacts import MANIFEST, open_artifact, read_json
+from gotd.artifacts import MANIFEST, Artifact, open_artifact, read_json
 from gotd.corpus import Fields, Inputs, OnError, OutputFormat, Reject, RejectWriter, find
 from gotd.engine import Progress, silent
 from gotd.selection.duplicates import Mode
-from gotd.stages.choose import MIX, Selection, checked, choose
+from gotd.stages.choose import MIX, Selection, check_rounds, checked, choose
 from gotd.stages.domains import domains
 from gotd.stages.fit import FitSettings, fit
 from gotd.stages.picking import PickSettings
@@ -52,6 +52,7 @@ def select(
     target_sample: int = 5_000,
     text_mass: TextMass = "docs",
     keep: int | None = None,
+    held_out: Inputs | None = None,
     rounds: int = 1,
     mix: float = MIX,
     dedup: Mode = "near",
@@ -83,7 +84,7 @@ def select(
         paper: the published settings where reg, debias and centre are left out.
         keep: score only so many sources, those nearest to the target (see `domains`).
         rounds, mix, dedup, max_per_source, shortlist: see `choose`.
-        polish: see `score`.
+        held_out, polish: see `score`.
         fields: where text, id and source are in a candidate or reference record.
         target_fields: the same for the target; left out, as for the candidates.
         on_error: `skip` names bad rows in `rejects.jsonl`; `fail` stops at the first.
@@ -113,6 +114,7 @@ def select(
     where = fields or Fields()
     wanted = checked(budget, format, max_per_source)
     how = PickSettings(rounds, mix, dedup, max_per_source, shortlist)
+    check_rounds(rounds, settings.method)
     folder = Path(output) if output is not None else Path(tempfile.mkdtemp(prefix="gotd-"))
     asked = {
         **asdict(settings),
@@ -126,6 +128,8 @@ def select(
         "format": format,
     }
     given = {"candidates": candidates, "target": target, **({"reference": reference} if reference else {})}
+    if held_out:
+        given["held_out"] = held_out
     inputs = {name: [f"{file.path} {file.digest}" for file in find(value)] for name, value in given.items()}
     artifact = open_artifact(folder, "select", asked, inputs, overwrite=overwrite)
     if artifact.finished is not None:
@@ -164,6 +168,7 @@ def select(
         on_error=on_error,
         sources=sources,
         workers=workers,
+        held_out=held_out,
         polish=polish,
         device=device,
         progress=progress,
@@ -171,8 +176,16 @@ def select(
     chosen = choose(
         work / "scores", budget, work / "chosen", **asdict(how), format=format, seed=seed, progress=progress
     )
+    return _finished(artifact, work, chosen, sources, separate=reference is not None, started=started)
+
+
+def _finished(
+    artifact: Artifact, work: Path, chosen: Selection, sources: list[str] | None, *, separate: bool, started: float
+) -> Selection:
+    """The files of the three stages in one folder, with one manifest."""
+    folder = artifact.folder
     fitted = read_json(work / "selector" / MANIFEST)
-    _add_rejects(folder, work, fitted, separate=reference is not None)
+    _add_rejects(folder, work, fitted, separate=separate)
     for path in sorted((work / "chosen").iterdir()):
         if path.name not in (MANIFEST, REJECTS):
             path.replace(folder / path.name)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +125,8 @@ class Potential:
         """The gradient at the reference, to go on from in rounds, and the reference as centroids if debiased."""
         repel = self.repel
         summary = None if repel is None else Measure.of(repel.points, repel.log_b.exp())
-        return self.objective.at(self.reference, summary=summary, init=self.attract.g), summary
+        here = self.objective.at(self.reference, summary=summary, init=self.attract.g)
+        return replace(here, attract=self.attract, repel=repel), summary
 
     def points(self, items: Sequence[str] | NDArray[np.float32]) -> torch.Tensor:
         """Texts or raw vectors as points (n, d) of the space."""

@@ -231,3 +231,21 @@ def test_progress_is_told(selector: Path, corpora, tmp_path: Path) -> None:
 def test_parts_are_gone_when_all_is_done(scored: Path) -> None:
     assert not (scored / "parts").exists()
     assert pq.read_schema(scored / "scores.parquet").names[-1] == "piece"
+
+
+def test_candidates_that_give_away_the_test_are_rejected(corpora, write, rows, tmp_path: Path) -> None:
+    """13 words in a row in common, whatever the case; 12 are not enough."""
+    run = " ".join(f"secret{i}" for i in range(13))
+    test = write("test.jsonl", [{"text": f"Question: {run.upper()}?"}])
+    short = run.rpartition(" ")[0]
+    fine = [{"id": f"fine-{i}", "text": f"common{i} rare{i} words of its own number {i}"} for i in range(30)]
+    pool = write("pool.jsonl", [*fine, {"id": "leak", "text": f"common1 {run} common2"}, {"id": "near", "text": short}])
+    found = gotd.select(pool, corpora.target, "31docs", tmp_path / "out", held_out=test, dedup="off", workers=1)
+    (reject,) = rows(found.folder / "rejects.jsonl")
+    assert reject["reason"] == "contaminated"
+    assert reject["row"] == 31
+    assert reject["message"] == f'{pool}:31: id "leak" shares "{run}" with a held-out text. It is left out.'
+    assert "near" in found.to_arrow()["id"].to_pylist()
+    counts = found.manifest["counts"]
+    assert counts["read"] == 32 == counts["selected"] + counts["not_selected"] + counts["rejected"]
+    assert found.manifest["inputs"]["held_out"]

@@ -28,6 +28,7 @@ from gotd.selection.budget import Budget
 from gotd.selection.caps import Cap
 from gotd.selection.duplicates import Duplicate, Mode
 from gotd.selection.gradient import Gradient
+from gotd.selection.methods import GOTD
 from gotd.selection.ranking import Picked, Ranking, rank
 from gotd.selection.rounds import rounds_needed
 from gotd.stages.picking import Pick, PickSettings, pick
@@ -138,8 +139,7 @@ def choose(
         return Selection.load(artifact.folder)
     progress("choosing", 0, 3)
     potential = Potential.load(scored.folder)
-    if rounds > 1 and potential.method is not None:
-        raise SettingsError(f"rounds go down the gradient; --method {potential.method.name} takes one. Leave one out")
+    check_rounds(rounds, GOTD if potential.method is None else potential.method.name)
     fields = Fields(**scored.manifest["settings"]["fields"])
     ranking, chosen, documents = _picked(scored, wanted, how, potential, fields, seed)
     best = ranking.best.take(chosen.rows)
@@ -204,6 +204,14 @@ def checked(budget: str | int, format: str, max_per_source: str | None) -> Budge
     if max_per_source is not None:
         Cap.parse(max_per_source, found)
     return found
+
+
+def check_rounds(rounds: int, method: str) -> None:
+    """SettingsError where rounds are asked of a method that has no gradient to go down."""
+    if rounds > 1 and method != GOTD:
+        raise SettingsError(
+            f"{rounds} rounds go down the gradient, which method {method} has not; leave out one of both"
+        )
 
 
 def _fetched(scored: Scores, picked: Picked, fields: Fields) -> list[Document]:

@@ -31,9 +31,10 @@ from gotd.engine import Done, Progress, run, silent
 from gotd.errors import InputError, SettingsError
 from gotd.potential import FILE_NAME, Potential
 from gotd.selection.budget import estimated_tokens
+from gotd.selection.contamination import Contamination
 from gotd.selection.gradient import marginal_error, polished
 from gotd.selection.methods import Batch
-from gotd.stages.scores import REJECTS, SCHEMA, Scores, merge
+from gotd.stages.scores import CONTAMINATED, REJECTS, SCHEMA, Scores, merge
 from gotd.transport import Pass
 
 ASK_AT = 0.03  # below it the choice changes by less than half a per cent (docs/log.md)
@@ -53,6 +54,7 @@ class ShardScorer:
         sources: the sources to score, or None for all; documents of others are only counted.
         mass: whether a document weighs one (`docs`) or its tokens (`tokens`) in the certificate.
         device: where a transformer encoder runs.
+        held_out: files of texts that no candidate may share a run of words with.
     """
 
     potential: Path
@@ -61,6 +63,7 @@ class ShardScorer:
     sources: frozenset[str] | None
     mass: str
     device: str
+    held_out: tuple[str, ...] = ()
 
     def __call__(self, shard: Shard, stem: Path) -> dict[str, Any]:
         potential = _loaded(self.potential, self.device)
@@ -81,6 +84,10 @@ class ShardScorer:
                     else:
                         counts["outside"] += 1
                 counts["read"] += len(items)
+                for reject in self._contaminated(kept, shard):
+                    rejects.write(reject)
+                    counts["rejected"] += 1
+                    del kept[reject.row]
                 counts["scored"] += len(kept)
                 if kept:
                     table, mass = _scored(kept, potential, self.mass)
@@ -89,10 +96,29 @@ class ShardScorer:
         np.save(stem.with_name(f"{stem.name}.mass.npy"), col.numpy())
         return counts
 
+    def _contaminated(self, kept: Mapping[int, Document], shard: Shard) -> list[Reject]:
+        """Documents that share words with a held-out text, by row of the shard; `merge` places and words them."""
+        if not self.held_out or not kept:
+            return []
+        shared = _held_out(self.held_out, self.fields.text).check([document.text for document in kept.values()])
+        return [
+            Reject(shard.file.path, row, CONTAMINATED, run, document.id[:200])
+            for (row, document), run in zip(kept.items(), shared)
+            if run is not None
+        ]
+
 
 def _batches(items: Iterator[Document | Reject]) -> Iterator[list[Document | Reject]]:
     while batch := list(islice(items, _BATCH)):
         yield batch
+
+
+@lru_cache(maxsize=1)
+def _held_out(paths: tuple[str, ...], text: str | None) -> Contamination:
+    """The held-out texts, read once a worker; `text` is their field or template."""
+    fields = Fields(text=text)
+    items = (item for shard in plan(find(paths), fields) for item in read(shard, fields, "fail"))
+    return Contamination(item.text for item in items if isinstance(item, Document))
 
 
 @lru_cache(maxsize=1)
@@ -168,6 +194,7 @@ def score(
     on_error: OnError = "skip",
     sources: Sequence[str] | None = None,
     workers: int | None = None,
+    held_out: Inputs | None = None,
     polish: int = 3,
     device: str = "auto",
     overwrite: bool = False,
@@ -183,6 +210,7 @@ def score(
         on_error: `skip` names bad rows in `rejects.jsonl`; `fail` stops at the first.
         sources: score these only.
         workers: processes; None for one a core.
+        held_out: files of a test set: a candidate that shares 13 words in a row with one of its texts is rejected.
         polish: further passes at most, made where the pool is the reference and the certificate asks for them.
         device: where a transformer encoder runs.
         overwrite: replace what another command left in `output`.
@@ -202,7 +230,9 @@ def score(
         "sources": None if sources is None else sorted(sources),
         "polish": polish,
     }
-    artifact = open_artifact(output, "score", settings, {"pool": _listed(files)}, overwrite=overwrite)
+    test = find(held_out) if held_out else []
+    inputs = {"pool": _listed(files), **({"held_out": _listed(test)} if test else {})}
+    artifact = open_artifact(output, "score", settings, inputs, overwrite=overwrite)
     if artifact.finished is not None:
         return Scores.load(artifact.folder)
     scorer = ShardScorer(
@@ -212,6 +242,7 @@ def score(
         None if sources is None else frozenset(sources),
         fitted.settings.get("text_mass", "docs"),
         device,
+        tuple(file.path for file in test),
     )
     is_reference = sources is None and fitted.settings.get("reference_digests") == sorted(f.digest for f in files)
     done, error, steps = _passes(

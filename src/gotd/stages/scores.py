@@ -27,6 +27,7 @@ from gotd.errors import InputError
 
 NAME = "scores.parquet"
 REJECTS = "rejects.jsonl"
+CONTAMINATED = "contaminated"
 SCHEMA = pa.schema(
     [
         ("id", pa.string()),
@@ -108,13 +109,14 @@ def merge(
     ):
         for part in done:
             counts.update(part.counts)
+            before = rows_before[part.shard.file.path]
             for reject in _rejects(part):
-                rejects.write(reject)
+                rejects.write(_placed(reject, part, before, pieces) if reject.reason == CONTAMINATED else reject)
             with pq.ParquetFile(_named(part, ".parquet")) as file:
                 for batch in file.iter_batches():
                     table = pa.Table.from_batches([batch])
                     kept, again = _first_of_each(table, repeated, seen)
-                    for reject in _duplicates(table, again, part, rows_before[part.shard.file.path], pieces):
+                    for reject in _duplicates(table, again, part, before, pieces):
                         if on_error == "fail":
                             raise InputError(reject.message)
                         rejects.write(reject)
@@ -152,14 +154,25 @@ def _first_of_each(table: pa.Table, repeated: NDArray[np.uint64], seen: set[int]
 
 
 def _duplicates(table: pa.Table, rows: Sequence[int], part: Done, before: int, pieces: bool) -> Iterator[Reject]:
-    file = part.shard.file
-    header = 1 if file.format in ("csv", "tsv") and not pieces else 0
     for row in rows:
-        at = before + header + table["row"][row].as_py()
+        at, place = _place(part, before, table["row"][row].as_py(), pieces)
         name = table["id"][row].as_py()
-        place = f"{file.path}: piece {at}" if pieces else f"{file.path}:{at}"
         message = f'{place}: id "{name}" was there before, wanted one record an id. Pass another --id-field.'
-        yield Reject(file.path, at, "duplicate-id", message, name[:200])
+        yield Reject(part.shard.file.path, at, "duplicate-id", message, name[:200])
+
+
+def _place(part: Done, before: int, row: int, pieces: bool) -> tuple[int, str]:
+    """The row of the file that a row of the shard is, counting a table's header, and how a message names it."""
+    file = part.shard.file
+    at = before + row + (1 if file.format in ("csv", "tsv") and not pieces else 0)
+    return at, f"{file.path}: piece {at}" if pieces else f"{file.path}:{at}"
+
+
+def _placed(found: Reject, part: Done, before: int, pieces: bool) -> Reject:
+    """A contaminated row of a shard as one of its file, in words: it carries the run as message, the id as excerpt."""
+    at, place = _place(part, before, found.row, pieces)
+    message = f'{place}: id "{found.excerpt}" shares "{found.message}" with a held-out text. It is left out.'
+    return Reject(found.file, at, CONTAMINATED, message, found.excerpt)
 
 
 def _rejects(part: Done) -> Iterator[Reject]:

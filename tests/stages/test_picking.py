@@ -1,0 +1,152 @@
+"""Duplicates, caps, rounds and other methods, from the pool to the manifest."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+import gotd
+from gotd import SettingsError
+from gotd.selection.methods import Batch
+from gotd.selection.rounds import rounds_needed
+
+
+def ids(found: gotd.Selection) -> list[str]:
+    return found.to_arrow()["id"].to_pylist()
+
+
+@pytest.fixture
+def repeated(write, text) -> str:
+    """40 records of the rare vocabulary, each three times: as it is, in capitals, and with a word more."""
+    records = []
+    for i in range(40):
+        plain = text(i, True, 30)
+        for kind, said in (("plain", plain), ("loud", plain.upper()), ("longer", f"{plain} rare1")):
+            records.append({"id": f"{kind}-{i}", "text": said})
+    return write("repeated.jsonl", records)
+
+
+class TestDuplicates:
+    @pytest.mark.parametrize(("dedup", "left"), [("near", 40), ("exact", 80), ("off", 120)])
+    def test_no_two_of_a_kind(self, dedup: str, left: int, repeated: str, corpora, tmp_path: Path) -> None:
+        found = gotd.select(repeated, corpora.target, f"{left}docs", tmp_path / "out", dedup=dedup, workers=1)
+        assert len(found) == left
+        kinds = Counter(name.partition("-")[2] for name in ids(found))
+        assert set(kinds.values()) == {left // 40}
+        assert found.manifest["filled"]
+
+    def test_the_better_one_stays_and_is_named(self, repeated: str, corpora, tmp_path: Path) -> None:
+        found = gotd.select(repeated, corpora.target, "40docs", tmp_path / "out", workers=1)
+        dropped = pq.read_table(found.folder / "duplicates.parquet").to_pylist()
+        scores = {row["id"]: row["score"] for row in pq.read_table(found.scores).to_pylist()}
+        assert len(dropped) == found.manifest["duplicates"] > 0
+        for row in dropped:
+            assert row["survivor"] in ids(found)
+            assert row["id"].partition("-")[2] == row["survivor"].partition("-")[2]
+            assert scores[row["survivor"]] <= scores[row["id"]]
+            assert row["similarity"] >= 0.7
+
+    def test_a_budget_that_duplicates_leave_unfilled_is_said(self, repeated: str, corpora, tmp_path: Path) -> None:
+        found = gotd.select(repeated, corpora.target, "100docs", tmp_path / "out", workers=1)
+        assert len(found) == 40
+        assert not found.manifest["filled"]
+        counts = found.manifest["counts"]
+        assert counts["read"] == counts["selected"] + counts["not_selected"] + counts["rejected"]
+
+
+class TestCaps:
+    def test_a_source_keeps_to_its_share(self, scored: Path, tmp_path: Path) -> None:
+        free = gotd.choose(scored, "20docs", tmp_path / "free", dedup="off")
+        capped = gotd.choose(scored, "20docs", tmp_path / "capped", dedup="off", max_per_source="50%")
+        assert max(Counter(free.to_arrow()["source"].to_pylist()).values()) > 10
+        assert Counter(capped.to_arrow()["source"].to_pylist()) == {"first": 10, "second": 10}
+        order = capped.to_arrow()["score"].to_numpy()
+        assert (np.diff(order) >= 0).all()
+
+    def test_in_documents_and_under_a_token_budget(self, scored: Path, tmp_path: Path) -> None:
+        found = gotd.choose(scored, "400tokens", tmp_path / "out", dedup="off", max_per_source="3docs")
+        assert max(Counter(found.to_arrow()["source"].to_pylist()).values()) <= 3
+        assert found.manifest["counts"]["tokens_estimated"] <= 400
+
+
+class TestRounds:
+    def test_the_account_of_each_round(self, scored: Path, tmp_path: Path) -> None:
+        found = gotd.choose(scored, "40docs", tmp_path / "out", rounds=4, mix=0.4, dedup="off", shortlist=5)
+        rounds = found.manifest["rounds"]
+        assert [step["taken"] for step in rounds] == [10, 10, 10, 10]
+        assert [step["share"] for step in rounds] == pytest.approx([0.1, 0.2, 0.3, 0.4])
+        assert len(set(ids(found))) == 40
+        assert rounds[-1]["solved"] == pytest.approx(found.manifest["transport"]["after"], abs=1e-3)
+
+    def test_one_round_is_the_plain_choice_and_many_bring_the_reference_closer(
+        self, scored: Path, tmp_path: Path
+    ) -> None:
+        plain = gotd.choose(scored, "40docs", tmp_path / "plain", mix=0.6, dedup="off")
+        many = gotd.choose(scored, "40docs", tmp_path / "many", mix=0.6, dedup="off", rounds=8)
+        assert ids(plain)[:5] == ids(many)[:5]
+        assert plain.manifest["rounds"] == []
+        assert many.manifest["transport"]["after"] < plain.manifest["transport"]["after"]
+        found = plain.manifest["transport"]
+        assert found["rounds_needed"] == rounds_needed(found["before"], found["predicted"], found["after"])
+
+    def test_tokens_are_shared_among_rounds(self, scored: Path, tmp_path: Path) -> None:
+        found = gotd.choose(scored, "300tokens", tmp_path / "out", rounds=3, dedup="off")
+        tokens = found.manifest["counts"]["tokens_estimated"]
+        assert 280 <= tokens <= 300
+        assert len(found.manifest["rounds"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rounds": 0}, "rounds is 0"),
+        ({"dedup": "some"}, 'dedup is "some"'),
+        ({"shortlist": 0.5}, "shortlist is 0.5"),
+        ({"max_per_source": "lots"}, 'the cap of a source is "lots"'),
+        ({"max_per_source": "1%"}, "less than one document"),
+        ({"mix": 0}, "mix is 0"),
+    ],
+)
+def test_bad_settings_are_named_before_anything_is_read(change, message: str, corpora, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=message):
+        gotd.select(corpora.pool, corpora.target, "10docs", tmp_path / "out", **change)
+    assert not (tmp_path / "out").exists()
+
+
+class TestMethods:
+    @pytest.mark.parametrize("method", ["random", "nearest", "mmd", "dsir", "knn-kde"])
+    def test_each_goes_through_the_same_stages(self, method: str, corpora, tmp_path: Path) -> None:
+        found = gotd.select(
+            corpora.pool, corpora.target, "15docs", tmp_path / "out", method=method, dedup="off", workers=1
+        )
+        assert found.manifest["settings"]["method"] == method
+        assert found.manifest["quality"]["marginal_error_pool"] is None
+        potential, table = found.potential, found.to_arrow()
+        assert potential.method is not None
+        columns = [table[name].to_pylist() for name in ("text", "id", "source")]
+        wanted = potential.method.score(Batch(*columns, potential.points(columns[0])))
+        assert np.array_equal(table["score"].to_numpy(), wanted)
+        everything = pq.read_table(found.scores)["score"].to_numpy()
+        assert np.array_equal(np.sort(wanted), np.sort(everything)[:15])
+        predicted = potential.score(columns[0]).mean() - potential.level
+        transport = found.manifest["transport"]
+        assert transport["predicted"] - transport["before"] == pytest.approx(0.1 * predicted, abs=1e-6)
+
+    def test_in_domain_is_random_within_the_nearest_sources(self, corpora, tmp_path: Path) -> None:
+        found = gotd.select(
+            corpora.pool, corpora.target, "15docs", tmp_path / "out", method="in-domain", keep=1, workers=1
+        )
+        assert len(found.manifest["kept_sources"]) == 1
+        assert set(found.to_arrow()["source"].to_pylist()) == set(found.manifest["kept_sources"])
+
+    def test_rounds_need_the_gradient(self, corpora, tmp_path: Path) -> None:
+        with pytest.raises(SettingsError, match="2 rounds go down the gradient, which method dsir has not"):
+            gotd.select(corpora.pool, corpora.target, "15docs", tmp_path / "out", method="dsir", rounds=2)
+
+    def test_an_unknown_method_names_those_there_are(self, corpora, tmp_path: Path) -> None:
+        with pytest.raises(SettingsError, match=r"known: gotd, random, .*Did you mean dsir"):
+            gotd.select(corpora.pool, corpora.target, "15docs", tmp_path / "out", method="dsri")
