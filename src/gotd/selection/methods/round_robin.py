@@ -9,7 +9,7 @@ candidates: those are kept while the pool streams by, L for each target, O(m L) 
 The choice is that of the full lists as long as no target has to look beyond its L: L = budget always suffices, and
 far less does where targets differ. A list that ran dry is said in the result. Between candidates at the same cost the
 lower row number comes first, so neither batches, nor shards, nor their order change the choice. Differs from a search
-index (faiss, vicinity): exact, and the pool is never held.
+index (faiss, vicinity): exact, and the pool is never held. Three times as slow as gotd's own score at L = 500.
 """
 
 from __future__ import annotations
