@@ -1,0 +1,172 @@
+"""The stages of a selection as commands: select, fit, score, choose, domains, and the demo."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gotd.cli import options as opt
+
+
+@click.command()
+@opt.chain(opt.candidates, opt.target)
+@click.option(
+    "--reference", "-r", multiple=True, help="What the model was trained on.  [default: a sample of the pool]"
+)
+@opt.chain(opt.budget, opt.output, opt.method(*opt.scored_methods, "in-domain"), opt.fitting)
+@click.option("--keep", type=click.IntRange(1), help="Score only the sources nearest to the target, so many.")
+@opt.chain(
+    opt.held_out,
+    opt.rounds,
+    opt.mix,
+    opt.dedup,
+    opt.cap,
+    opt.shortlist,
+    opt.fields,
+    opt.target_text,
+    opt.on_error,
+    opt.record_format,
+    opt.workers,
+    opt.device,
+    opt.seed,
+    opt.overwrite,
+    opt.json,
+)
+@opt.gathered
+def select(as_json: bool, candidates: tuple[str, ...], **given: Any) -> None:
+    """Choose from a pool: fit, score and choose in one."""
+    from gotd.display import progress_bar, show_selection
+    from gotd.pipeline import select
+
+    given |= {name: list(given[name]) or None for name in ("reference", "held_out")}
+    with progress_bar() as progress:
+        found = select(list(candidates), progress=progress, **given)
+    opt.print_json(found.manifest) if as_json else show_selection(found)
+
+
+@click.command()
+@click.option("--reference", "-r", multiple=True, required=True, help=f"What the model was trained on. {opt.MANY}")
+@opt.chain(
+    opt.target,
+    opt.output,
+    opt.method(*opt.scored_methods),
+    opt.fitting,
+    opt.fields,
+    opt.target_text,
+    opt.on_error,
+    opt.device,
+    opt.seed,
+    opt.overwrite,
+    opt.json,
+)
+@opt.gathered
+def fit(as_json: bool, **given: Any) -> None:
+    """Fit the selector, for pools that arrive later or live elsewhere."""
+    from gotd.artifacts import load_manifest
+    from gotd.display import progress_bar
+    from gotd.pipeline import fit_settings
+    from gotd.stages.fit import FitSettings, fit
+
+    settings = fit_settings(
+        **{name: given.pop(name) for name in [*FitSettings.__dataclass_fields__, "paper"] if name in given}
+    )
+    with progress_bar() as progress:
+        fit(settings=settings, progress=progress, **given)
+    manifest = load_manifest(given["output"], "fit")
+    if as_json:
+        opt.print_json(manifest)
+    else:
+        click.echo(f"Wrote {given['output']}/potential.safetensors. Next: gotd score {given['output']} POOL -o scores")
+
+
+@click.command()
+@click.argument("selector", type=click.Path(path_type=Path))
+@click.argument("pool", nargs=-1, required=True)
+@opt.chain(opt.output, opt.fields, opt.held_out, opt.on_error, opt.workers, opt.device)
+@click.option(
+    "--polish",
+    default=3,
+    show_default=True,
+    help="Corrections by whole passes, where the pool is the reference.",
+)
+@opt.chain(opt.overwrite, opt.json)
+@opt.gathered
+def score(as_json: bool, selector: Path, pool: tuple[str, ...], **given: Any) -> None:
+    """Score a POOL with a fitted SELECTOR. SELECTOR is the folder of `fit` or `select`."""
+    from gotd.corpus import Fields
+    from gotd.display import progress_bar
+    from gotd.stages.score import score
+
+    default = asdict(Fields())
+    given["held_out"] = list(given["held_out"]) or None
+    given["fields"] = {k: v for k, v in asdict(given["fields"]).items() if v != default[k]}
+    with progress_bar() as progress:
+        found = score(selector, list(pool), progress=progress, **given)
+    if as_json:
+        opt.print_json(found.manifest)
+    else:
+        counts = found.manifest["counts"]
+        click.echo(f"Scored {counts['scored']:,} of {counts['read']:,} rows, {counts['rejected']:,} rejected.")
+        click.echo(f"Wrote {found.folder}/scores.parquet. Next: gotd choose {found.folder} -k 5000docs -o runs/task")
+
+
+@click.command()
+@click.argument("scores", type=click.Path(path_type=Path))
+@opt.chain(
+    opt.budget,
+    opt.output,
+    opt.rounds,
+    opt.mix,
+    opt.dedup,
+    opt.cap,
+    opt.shortlist,
+    opt.record_format,
+    opt.seed,
+    opt.overwrite,
+    opt.json,
+)
+def choose(as_json: bool, **given: Any) -> None:
+    """Choose from SCORES, the folder of `score`."""
+    from gotd.display import progress_bar, show_selection
+    from gotd.stages.choose import choose
+
+    with progress_bar() as progress:
+        found = choose(progress=progress, **given)
+    opt.print_json(found.manifest) if as_json else show_selection(found)
+
+
+@click.command()
+@opt.chain(opt.candidates, opt.target)
+@click.option("--keep", type=click.IntRange(1), help="Mark so many of the nearest.")
+@click.option("--per-source", default=10_000, show_default=True, help="Documents to measure a source on.")
+@opt.chain(opt.fitting, opt.fields, opt.target_text, opt.on_error, opt.device, opt.seed, opt.json)
+@opt.gathered
+def domains(as_json: bool, **given: Any) -> None:
+    """Measure how far each source of the pool is from the target."""
+    from gotd.display import progress_bar, show_domains
+    from gotd.pipeline import fit_settings
+    from gotd.stages.domains import domains
+    from gotd.stages.fit import FitSettings
+
+    settings = fit_settings(
+        **{name: given.pop(name) for name in [*FitSettings.__dataclass_fields__, "paper"] if name in given}
+    )
+    with progress_bar() as progress:
+        found = domains(settings=settings, progress=progress, **given)
+    opt.print_json([asdict(domain) for domain in found]) if as_json else show_domains(found)
+
+
+@click.command()
+@click.option("--output", "-o", type=click.Path(path_type=Path), help="Folder to keep the files in.")
+@opt.chain(opt.seed, opt.json)
+def demo(as_json: bool, **given: Any) -> None:
+    """The paper's picture on real text. Of four ways to choose, which finds the rare half?"""
+    from gotd.demo import run_demo
+    from gotd.display import progress_bar
+
+    with progress_bar() as progress:
+        found = run_demo(progress=progress, **given)
+    opt.print_json(found.as_json()) if as_json else found.show()

@@ -1,0 +1,176 @@
+"""The flags that several commands share, and how they become the settings of a stage."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def chain(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    def add(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+MANY = "File, folder, glob or URL; may be given more than once."
+candidates = click.option("--candidates", "-c", multiple=True, required=True, help=f"The pool. {MANY}")
+target = click.option("--target", "-t", multiple=True, required=True, help=f"Examples of the task. {MANY}")
+output = click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="Folder to make.")
+overwrite = click.option("--overwrite", is_flag=True, help="Replace what another gotd command left in --output.")
+json = click.option("--json", "as_json", is_flag=True, help="Print a machine-readable summary instead.")
+workers = click.option("--workers", type=click.IntRange(1), help="Processes for scoring.  [default: one a core]")
+on_error = click.option(
+    "--on-error",
+    type=click.Choice(["skip", "fail"]),
+    default="skip",
+    show_default=True,
+    help="Name bad rows in rejects.jsonl, or stop at the first.",
+)
+seed = click.option("--seed", default=0, show_default=True, help="Of samples, encoder and centroids.")
+device = click.option("--device", default="auto", show_default=True, help="Where a transformer encoder runs.")
+budget = click.option(
+    "--budget",
+    "-k",
+    required=True,
+    help="How much to choose: 5000docs, 5% or 2000000tokens (four bytes each).",
+)
+held_out = click.option(
+    "--held-out",
+    multiple=True,
+    help="A test set: candidates that share 13 words in a row with one of its texts are rejected.",
+)
+rounds = click.option(
+    "--rounds",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Choose in so many rounds, solving again as the selection grows.",
+)
+dedup = click.option(
+    "--dedup",
+    type=click.Choice(["near", "exact", "off"]),
+    default="near",
+    show_default=True,
+    help="Drop documents that say the same as a better one.",
+)
+cap = click.option("--max-per-source", help="The most one source may have: 40% or 2000docs.")
+shortlist = click.option(
+    "--shortlist",
+    default=10.0,
+    show_default=True,
+    help="How many budgets of the best documents --rounds chooses from.",
+)
+mix = click.option(
+    "--mix",
+    default=0.1,
+    show_default=True,
+    help="Share of the selection in what the model has seen, for --rounds and the figures before and after.",
+)
+record_format = click.option(
+    "--format",
+    type=click.Choice(["jsonl", "jsonl.zst", "parquet"]),
+    default="jsonl",
+    show_default=True,
+    help="Of the selected records.",
+)
+fields = chain(
+    click.option(
+        "--text-field",
+        help='Field or template such as "{title}\\n{abstract}".  [default: text, content, ...]',
+    ),
+    click.option("--id-field", help="Field with the id.  [default: id, or one made from the content]"),
+    click.option("--source-field", help="Field with the domain.  [default: the file's name]"),
+    click.option("--embedding-field", help="Field with a vector, instead of an encoder."),
+    click.option("--chunk-chars", type=int, help="Join texts and cut them into pieces of this length (paper: 1000)."),
+    click.option("--min-chars", default=0, show_default=True, help="Reject shorter documents."),
+    click.option(
+        "--text-per",
+        type=click.Choice(["line", "file"]),
+        default="line",
+        show_default=True,
+        help="Whether a .txt file holds a document a line or is one.",
+    ),
+)
+target_text = click.option("--target-text-field", help="--text-field of the target.  [default: the pool's]")
+
+
+def method(*names: str) -> Callable[[Command], Command]:
+    return click.option(
+        "--method",
+        type=click.Choice(names),
+        default="gotd",
+        show_default=True,
+        help="How to rank the candidates; what is not gotd is there to compare with.",
+    )
+
+
+scored_methods = ("gotd", "random", "nearest", "mmd", "dsir", "knn-kde")
+fitting = chain(
+    click.option(
+        "--encoder",
+        default="lsa",
+        show_default=True,
+        help="lsa, static, lsa+static, sentence-transformers/NAME, hf:NAME, model2vec:NAME or a folder.",
+    ),
+    click.option("--reg", type=float, help="Entropy strength, a fraction of the mean cost.  [default: 0.1]"),
+    click.option("--debias/--no-debias", default=None, help="Gradient of the Sinkhorn divergence.  [default: debias]"),
+    click.option("--centre/--no-centre", default=None, help="Subtract the reference's mean.  [default: centre]"),
+    click.option(
+        "--cost",
+        type=click.Choice(["cosine", "sqeuclidean"]),
+        default="cosine",
+        show_default=True,
+        help="Between unit vectors.",
+    ),
+    click.option("--paper", is_flag=True, help="As published: --reg 0.01 --no-debias --no-centre."),
+    click.option("--fit-sample", default=20_000, show_default=True, help="Documents of the reference to fit on."),
+    click.option("--target-sample", default=5_000, show_default=True, help="Documents of the target to fit on."),
+    click.option(
+        "--text-mass",
+        type=click.Choice(["docs", "tokens"]),
+        default="docs",
+        show_default=True,
+        help="What a document weighs.",
+    ),
+)
+
+
+def gathered(command: Callable[..., None]) -> Callable[..., None]:
+    """Turn the many options about fields into `fields` and `target_fields`."""
+
+    @wraps(command)
+    def run(**given: Any) -> None:
+        from gotd.corpus import Fields
+
+        names = {
+            "text": "text_field",
+            "id": "id_field",
+            "source": "source_field",
+            "embedding": "embedding_field",
+        }
+        parts = {name: given.pop(option) for name, option in names.items()}
+        parts |= {name: given.pop(name) for name in ("chunk_chars", "min_chars", "text_per")}
+        given["fields"] = Fields(**parts)
+        if "target_text_field" in given:
+            other = given.pop("target_text_field")
+            parts |= {"text": other, "id": None, "source": None, "min_chars": 0}
+            given["target_fields"] = Fields(**parts) if other is not None else None
+        command(**given)
+
+    return run
+
+
+def print_json(value: Any) -> None:
+    import orjson
+
+    sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY).decode() + "\n")
