@@ -6,6 +6,7 @@ reference, target -> documents -> encoder (fitted on both) -> vectors -> space -
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -213,12 +214,21 @@ def _method(settings: FitSettings, drawn: dict[str, Sampled], potential: Potenti
 
 
 def _drawn(name: str, files: Sequence[File], fields: Fields, size: int, seed: int, on_error: OnError) -> Sampled:
-    drawn = sample(files, fields, size, seed, on_error)
+    drawn = sample_alike(files, fields, size, seed, on_error)
     if not drawn.documents:
         empty = f"{files[0].path} is empty" if files else "no file was given"
         why = drawn.rejects[0].message if drawn.rejects else empty
         raise InputError(f"the {name} holds no document; {why}")
     return drawn
+
+
+def sample_alike(files: Sequence[File], fields: Fields, size: int | None, seed: int, on_error: OnError) -> Sampled:
+    """A sample in which every vector that records carry has the length that most have; the others are rejects."""
+    drawn = sample(files, fields, size, seed, on_error)
+    lengths = Counter(len(document.vector) for document in drawn.documents if document.vector is not None)
+    if len(lengths) < 2:
+        return drawn
+    return sample(files, replace(fields, vector_length=lengths.most_common(1)[0][0]), size, seed, on_error)
 
 
 def _embedded(

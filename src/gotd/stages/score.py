@@ -237,7 +237,7 @@ def score(
         return Scores.load(artifact.folder)
     scorer = ShardScorer(
         artifact.folder / FILE_NAME,
-        chosen,
+        replace(chosen, vector_length=fitted.encoder.dim),
         on_error,
         None if sources is None else frozenset(sources),
         fitted.settings.get("text_mass", "docs"),
