@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from gotd.errors import SettingsError
 from gotd.selection.budget import Budget
 
-_COLUMNS = ("id", "score", "tokens", "file", "position", "piece")
+_COLUMNS = ("id", "score", "tokens", "file", "position", "piece", "checksum")
 _RANDOM_AT_MOST = 5_000
 _SLACK = 1 << 16
 
@@ -33,6 +33,7 @@ class Picked:
     file: NDArray[np.int32]
     position: NDArray[np.int64]
     piece: NDArray[np.int32]
+    checksum: NDArray[np.uint32]
 
     def __len__(self) -> int:
         return len(self.id)
@@ -40,8 +41,15 @@ class Picked:
     def take(self, rows: Sequence[int]) -> Picked:
         """Some of the rows, in the order given."""
         at = np.array(rows, dtype=np.int64)
-        ids = [self.id[row] for row in rows]
-        return Picked(ids, self.score[at], self.tokens[at], self.file[at], self.position[at], self.piece[at])
+        return Picked(
+            [self.id[row] for row in rows],
+            self.score[at],
+            self.tokens[at],
+            self.file[at],
+            self.position[at],
+            self.piece[at],
+            self.checksum[at],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,4 +178,5 @@ def _picked(rows: pa.Table) -> Picked:
         rows["file"].to_numpy().astype(np.int32),
         rows["position"].to_numpy().astype(np.int64),
         rows["piece"].to_numpy().astype(np.int32),
+        rows["checksum"].to_numpy().astype(np.uint32),
     )

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args
+from zlib import crc32
 
 import numpy as np
 import pyarrow as pa
@@ -224,9 +225,10 @@ def _fetched(scored: Scores, picked: Picked, fields: Fields) -> list[Document]:
     for number, addresses in rows.items():
         for document in fetch(files[number], list(addresses), fields):
             row = addresses[document.position, document.piece]
-            if document.id != picked.id[row]:
+            if document.id != picked.id[row] or crc32(document.record) != picked.checksum[row]:
+                other = "another record under that id" if document.id == picked.id[row] else document.id
                 raise InputError(
-                    f"{files[number].path} changed since it was scored: found {document.id}, "
+                    f"{files[number].path} changed since it was scored: found {other}, "
                     f"wanted {picked.id[row]}. Score it again"
                 )
             found[row] = document

@@ -18,6 +18,7 @@ from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
+from zlib import crc32
 
 import numpy as np
 import orjson
@@ -148,6 +149,7 @@ def _scored(kept: Mapping[int, Document], potential: Potential, mass: str) -> tu
         "file": np.zeros(len(documents), dtype=np.int32),
         "position": np.array([d.position for d in documents], dtype=np.int64),
         "piece": np.array([d.piece for d in documents], dtype=np.int32),
+        "checksum": np.array([crc32(d.record) for d in documents], dtype=np.uint32),
         "key": np.array([_key(d.id) for d in documents], dtype=np.uint64),
         "row": np.array(list(kept), dtype=np.int64),
     }

@@ -1,8 +1,9 @@
 """scores.parquet: one row for every candidate, and how parts become it.
 
-    id, source, score (float32, lower is better), tokens (estimated), file, position, piece
+    id, source, score (float32, lower is better), tokens (estimated), file, position, piece, checksum
 
-`file` counts into the manifest's `files`; with `position` and `piece` it is the address of the record.
+`file` counts into the manifest's `files`; with `position` and `piece` it is the address of the record, and `checksum`
+is the record's CRC-32, by which `choose` sees that it is still the one that was scored.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ SCHEMA = pa.schema(
         ("file", pa.int32()),
         ("position", pa.int64()),
         ("piece", pa.int32()),
+        ("checksum", pa.uint32()),
         ("key", pa.uint64()),  # 64 bits of the id's digest: duplicates are found without holding the ids
         ("row", pa.int64()),  # 1-based in the shard, to name duplicates by
     ]
