@@ -23,6 +23,7 @@ from gotd.artifacts import MANIFEST, Artifact, open_artifact, read_json
 from gotd.corpus import Fields, Inputs, OnError, OutputFormat, Reject, RejectWriter, find
 from gotd.engine import Progress, silent
 from gotd.selection.duplicates import Mode
+from gotd.selection.tokens import identity
 from gotd.stages.choose import MIX, Selection, check_rounds, checked, choose
 from gotd.stages.domains import domains
 from gotd.stages.fit import FitSettings, fit
@@ -59,6 +60,7 @@ def select(
     max_per_source: str | None = None,
     shortlist: float = 10.0,
     polish: int = 3,
+    tokenizer: str | None = None,
     seed: int = 0,
     fields: Fields | None = None,
     target_fields: Fields | None = None,
@@ -84,7 +86,7 @@ def select(
         paper: the published settings where reg, debias and centre are left out.
         keep: score only so many sources, those nearest to the target (see `domains`).
         rounds, mix, dedup, max_per_source, shortlist: see `choose`.
-        held_out, polish: see `score`.
+        held_out, polish, tokenizer: see `score`.
         fields: where text, id and source are in a candidate or reference record.
         target_fields: the same for the target; left out, as for the candidates.
         on_error: `skip` names bad rows in `rejects.jsonl`; `fail` stops at the first.
@@ -124,6 +126,7 @@ def select(
         **asdict(how),
         "keep": keep,
         "polish": polish,
+        "tokenizer": identity(tokenizer),
         "on_error": on_error,
         "format": format,
     }
@@ -170,6 +173,7 @@ def select(
         workers=workers,
         held_out=held_out,
         polish=polish,
+        tokenizer=tokenizer,
         device=device,
         progress=progress,
     )

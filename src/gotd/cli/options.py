@@ -42,7 +42,11 @@ budget = click.option(
     "--budget",
     "-k",
     required=True,
-    help="How much to choose: 5000docs, 5% or 2000000tokens (four bytes each).",
+    help="How much to choose: 5000docs, 5% or 2000000tokens (four bytes each, or those of score's --tokenizer).",
+)
+tokenizer = click.option(
+    "--tokenizer",
+    help="What counts tokens: a tokenizer.json, its folder, or a model's id on the hub.  [default: four bytes each]",
 )
 held_out = click.option(
     "--held-out",

@@ -118,6 +118,7 @@ def rank(
     seed: int,
     worst: int,
     stretch: float = 1.0,
+    estimated: bool = True,
 ) -> Ranking:
     """Stream the scores twice, once for the best and worst and once for a random choice as large.
 
@@ -128,6 +129,7 @@ def rank(
         seed: of the random choice.
         worst: how many of the worst to return.
         stretch: how many budgets the best are to fill, so that some can be passed over.
+        estimated: whether tokens are, to say so.
 
     Raises:
         SettingsError: the budget is above the pool, or below the first document.
@@ -151,7 +153,8 @@ def rank(
     best = lowest.taken()
     if count is None and tokens < budget.amount:
         raise SettingsError(
-            f"the budget is {budget} and the pool holds {tokens} (estimated); lower --budget or add candidates"
+            f"the budget is {budget} and the pool holds {tokens}{' (estimated)' if estimated else ''}; "
+            "lower --budget or add candidates"
         )
     size = count if count is not None else int((np.cumsum(best.tokens, dtype=np.int64) <= budget.amount).sum())
     if not size:

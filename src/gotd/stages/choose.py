@@ -158,6 +158,7 @@ def choose(
         {
             "selected": path.name,
             "counts": _counts(scored, len(documents), int(best.tokens.sum())),
+            "tokenizer": scored.manifest["settings"]["tokenizer"],
             "duplicates": len(chosen.duplicates),
             "filled": chosen.full,
             "rejects": scored.manifest["rejects"],
@@ -184,8 +185,9 @@ def _picked(
 ) -> tuple[Ranking, Pick, list[Document]]:
     """The choice, from a shortlist that is made longer until it fills the budget or is the pool."""
     pool, stretch = scored.manifest["counts"]["scored"], how.stretch
+    estimated = scored.manifest["settings"]["tokenizer"] is None
     while True:
-        ranking = rank(scored.batches, budget, pool, seed=seed, worst=_SHOWN, stretch=stretch)
+        ranking = rank(scored.batches, budget, pool, seed=seed, worst=_SHOWN, stretch=stretch, estimated=estimated)
         shortlist = _fetched(scored, ranking.best, fields)
         chosen = pick(shortlist, ranking.best.tokens.tolist(), budget, ranking.size, how, potential)
         if chosen.full or len(shortlist) == pool:
@@ -293,7 +295,7 @@ def _counts(scored: Scores, selected: int, tokens: int) -> dict[str, int]:
         "selected": selected,
         "not_selected": counts["scored"] - selected + counts["outside"],
         "rejected": counts["rejected"],
-        "tokens_estimated": tokens,
+        "tokens_estimated" if scored.manifest["settings"]["tokenizer"] is None else "tokens": tokens,
     }
 
 
@@ -316,8 +318,9 @@ def _transport(
         phi = best.score.astype(np.float64)
     else:
         phi = potential.priced(points_of(selected, potential)).f.double().numpy()
-    weights = best.tokens if potential.settings.get("text_mass") == "tokens" else None
-    predicted = before + mix * (float(np.average(phi, weights=weights)) - potential.level)
+    mass = masses(selected, potential.settings.get("text_mass", "docs"))
+    mean = float(np.average(phi, weights=None if mass is None else mass.numpy()))
+    predicted = before + mix * (mean - potential.level)
     after = _solved(potential, start, summary, selected, mix)
     return {
         "measure": "sinkhorn divergence" if potential.objective.debias else "entropic OT",

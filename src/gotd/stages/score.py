@@ -35,6 +35,7 @@ from gotd.selection.budget import estimated_tokens
 from gotd.selection.contamination import Contamination
 from gotd.selection.gradient import marginal_error, polished
 from gotd.selection.methods import Batch
+from gotd.selection.tokens import Tokenizer, identity, load_tokenizer
 from gotd.stages.scores import CONTAMINATED, REJECTS, SCHEMA, Scores, merge
 from gotd.transport import Pass
 
@@ -56,15 +57,17 @@ class ShardScorer:
         mass: whether a document weighs one (`docs`) or its tokens (`tokens`) in the certificate.
         device: where a transformer encoder runs.
         held_out: files of texts that no candidate may share a run of words with.
+        tokenizer: what counts tokens, or None where they are estimated.
     """
 
     potential: Path
     fields: Fields
     on_error: OnError
     sources: frozenset[str] | None
-    mass: str
+    mass: TextMass
     device: str
     held_out: tuple[str, ...] = ()
+    tokenizer: str | None = None
 
     def __call__(self, shard: Shard, stem: Path) -> dict[str, Any]:
         potential = _loaded(self.potential, self.device)
@@ -91,7 +94,7 @@ class ShardScorer:
                     del kept[reject.row]
                 counts["scored"] += len(kept)
                 if kept:
-                    table, mass = _scored(kept, potential, self.mass)
+                    table, mass = _scored(kept, potential, self.mass, self.tokenizer)
                     parts.write_table(table)
                     col += mass
         np.save(stem.with_name(f"{stem.name}.mass.npy"), col.numpy())
@@ -128,17 +131,28 @@ def _loaded(path: Path, device: str) -> Potential:
     return Potential.load(path, device=device)
 
 
-def _scored(kept: Mapping[int, Document], potential: Potential, mass: str) -> tuple[pa.Table, torch.Tensor]:
+@lru_cache(maxsize=1)
+def _tokenizer(name: str) -> Tokenizer:
+    return load_tokenizer(name)
+
+
+def _scored(
+    kept: Mapping[int, Document], potential: Potential, mass: TextMass, tokenizer: str | None
+) -> tuple[pa.Table, torch.Tensor]:
     """The part's table for documents by their row in the shard, and the mass (m,) that each target receives."""
     documents = list(kept.values())
     blind = potential.method is not None and not potential.method.needs_points
     points = torch.empty(len(documents), 0) if blind else points_of(documents, potential)
-    tokens = np.array([estimated_tokens(d.text) for d in documents], dtype=np.int32)
-    weights = torch.from_numpy(tokens.astype(np.float32)) if mass == "tokens" else torch.ones(len(documents))
-    if potential.method is None:
-        found = potential.priced(points, weights)
+    texts = [d.text for d in documents]
+    if tokenizer is None:
+        tokens = np.array([estimated_tokens(text) for text in texts], dtype=np.int32)
     else:
-        batch = Batch([d.text for d in documents], [d.id for d in documents], [d.source for d in documents], points)
+        tokens = _tokenizer(tokenizer).count(texts)
+    if potential.method is None:
+        weights = masses(documents, mass)
+        found = potential.priced(points, torch.ones(len(documents)) if weights is None else weights)
+    else:
+        batch = Batch(texts, [d.id for d in documents], [d.source for d in documents], points)
         # Another method has no certificate: no mass is counted.
         found = Pass(torch.from_numpy(potential.method.score(batch)), torch.zeros(len(potential.attract.g)))
     columns = {
@@ -198,6 +212,7 @@ def score(
     workers: int | None = None,
     held_out: Inputs | None = None,
     polish: int = 3,
+    tokenizer: str | None = None,
     device: str = "auto",
     overwrite: bool = False,
     progress: Progress = silent,
@@ -214,6 +229,8 @@ def score(
         workers: processes; None for one a core.
         held_out: files of a test set: a candidate that shares 13 words in a row with one of its texts is rejected.
         polish: further passes at most, made where the pool is the reference and the certificate asks for them.
+        tokenizer: what counts tokens: a `tokenizer.json`, its folder, or a model's id on the hub; left out, tokens are
+            estimated at four bytes each.
         device: where a transformer encoder runs.
         overwrite: replace what another command left in `output`.
         progress: called as work is done.
@@ -231,6 +248,7 @@ def score(
         "on_error": on_error,
         "sources": None if sources is None else sorted(sources),
         "polish": polish,
+        "tokenizer": identity(tokenizer),
     }
     test = find(held_out) if held_out else []
     inputs = {"pool": _listed(files), **({"held_out": _listed(test)} if test else {})}
@@ -245,6 +263,7 @@ def score(
         fitted.settings.get("text_mass", "docs"),
         device,
         tuple(file.path for file in test),
+        tokenizer,
     )
     is_reference = sources is None and fitted.settings.get("reference_digests") == sorted(f.digest for f in files)
     done, error, steps = _passes(

@@ -1,9 +1,10 @@
 """scores.parquet: one row for every candidate, and how parts become it.
 
-    id, source, score (float32, lower is better), tokens (estimated), file, position, piece, checksum
+    id, source, score (float32, lower is better), tokens, file, position, piece, checksum
 
-`file` counts into the manifest's `files`; with `position` and `piece` it is the address of the record, and `checksum`
-is the record's CRC-32, by which `choose` sees that it is still the one that was scored.
+Tokens are estimated, or those of the manifest's `tokenizer`. `file` counts into the manifest's `files`; with `position`
+and `piece` it is the address of the record, and `checksum` is the record's CRC-32, by which `choose` sees that it is
+still the one that was scored.
 """
 
 from __future__ import annotations
