@@ -194,6 +194,9 @@ def _remarks(found: Mapping[str, Any]) -> Iterator[Text]:
     if not found["filled"]:
         nothing_more = "duplicates and caps left nothing more to choose; add candidates"
         yield Text.assemble(("The budget is not full", "bold"), f": {nothing_more}.")
+    turns = found.get("turns")
+    if turns is not None and turns["used"] > turns["exact"]:
+        yield Text.assemble(("Not all in turn", "bold"), f": {turns['advice'] or 'the lists hold no more documents'}.")
     needed = found["transport"]["rounds_needed"]
     if max(1, len(found["rounds"])) < needed:
         overshoots = "what one step predicts is off by more than a quarter"

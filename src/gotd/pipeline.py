@@ -13,6 +13,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,7 @@ def select(
     *,
     reference: Inputs | None = None,
     method: str = "gotd",
+    method_options: Mapping[str, Any] | None = None,
     encoder: str = "lsa",
     reg: float | None = None,
     debias: bool | None = None,
@@ -80,7 +82,9 @@ def select(
         output: folder for the result; left out, a new temporary one.
         reference: what the model was trained on; left out, a sample of the candidates.
         method: `gotd`, or what it is compared with: `random`, `in-domain` (random within the `keep` nearest sources,
-            3 if left out), `nearest`, `mmd`, `dsir` or `knn-kde`. Transport before and after is measured all the same.
+            3 if left out), `nearest`, `round-robin`, `mmd`, `dsir`, `knn-kde` or `all-target`: see docs/methods.md.
+            Transport before and after is measured all the same.
+        method_options: of that method alone, such as `{"kind": "mean"}` of `nearest`.
         encoder: see `gotd.encoders.KNOWN_SPECS`.
         reg, debias, centre, cost, fit_sample, target_sample, text_mass, seed: see `FitSettings`.
         paper: the published settings where reg, debias and centre are left out.
@@ -103,6 +107,7 @@ def select(
     settings = fit_settings(
         paper=paper,
         method=method,
+        method_options=method_options or {},
         reg=reg,
         debias=debias,
         centre=centre,

@@ -159,6 +159,7 @@ def choose(
             "selected": path.name,
             "counts": _counts(scored, len(documents), int(best.tokens.sum())),
             "tokenizer": scored.manifest["settings"]["tokenizer"],
+            "turns": _turns(scored, chosen),
             "duplicates": len(chosen.duplicates),
             "filled": chosen.full,
             "rejects": scored.manifest["rejects"],
@@ -297,6 +298,12 @@ def _counts(scored: Scores, selected: int, tokens: int) -> dict[str, int]:
         "rejected": counts["rejected"],
         "tokens_estimated" if scored.manifest["settings"]["tokenizer"] is None else "tokens": tokens,
     }
+
+
+def _turns(scored: Scores, chosen: Pick) -> dict[str, Any] | None:
+    """How far the turns of round-robin are exact, and how far down the ranking the choice went, duplicates included."""
+    turns = scored.manifest["turns"]
+    return None if turns is None else {**turns, "used": max(chosen.rows, default=-1) + 1}
 
 
 def _by_source(pool: dict[str, int], documents: Sequence[Document]) -> dict[str, dict[str, int]]:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,7 +43,8 @@ class FitSettings:
         target_sample: documents of the target to fit on, at most.
         text_mass: whether a document weighs one (`docs`) or its tokens (`tokens`).
         seed: of samples, encoder, centroids and draws.
-        method: `gotd`, or another way to rank candidates, see `gotd.selection.methods`; phi is fitted all the same.
+        method: `gotd`, or another way to rank candidates, see docs/methods.md; phi is fitted all the same.
+        method_options: of that method alone, such as `{"kind": "mean"}` of `nearest`.
     """
 
     encoder: str = "lsa"
@@ -55,9 +57,10 @@ class FitSettings:
     text_mass: TextMass = "docs"
     seed: int = 0
     method: str = GOTD
+    method_options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check_method(self.method)
+        check_method(self.method, self.method_options)
         if not 0 < self.reg < 100:
             raise SettingsError(f"reg is {self.reg}; wanted a positive fraction of the mean cost, such as 0.1")
         if self.cost not in [cost.value for cost in Cost]:
@@ -209,7 +212,9 @@ def _method(settings: FitSettings, drawn: dict[str, Sampled], potential: Potenti
         target_texts=texts["target"],
         reference=potential.reference,
         target=potential.objective.target,
+        pool=drawn["reference"].rows,
         seed=settings.seed,
+        options=settings.method_options,
     )
 
 

@@ -34,9 +34,10 @@ from gotd.potential import FILE_NAME, Potential
 from gotd.selection.budget import estimated_tokens
 from gotd.selection.contamination import Contamination
 from gotd.selection.gradient import marginal_error, polished
-from gotd.selection.methods import Batch
+from gotd.selection.methods import Batch, NearestLists
 from gotd.selection.tokens import Tokenizer, identity, load_tokenizer
-from gotd.stages.scores import CONTAMINATED, REJECTS, SCHEMA, Scores, merge
+from gotd.stages.scores import CONTAMINATED, REJECTS, SCHEMA, Scores, merge, repeats
+from gotd.stages.turns import TurnScores, new_lists, save_lists, take_turns, told
 from gotd.transport import Pass
 
 ASK_AT = 0.03  # below it the choice changes by less than half a per cent (docs/log.md)
@@ -73,6 +74,7 @@ class ShardScorer:
         potential = _loaded(self.potential, self.device)
         col = torch.zeros(len(potential.attract.g), dtype=torch.float64)
         counts = {"read": 0, "scored": 0, "outside": 0, "rejected": 0}
+        lists = new_lists(potential)
         with (
             RejectWriter(stem.with_name(f"{stem.name}.rejects.jsonl")) as rejects,
             pq.ParquetWriter(stem.with_name(f"{stem.name}.parquet"), SCHEMA, compression="zstd") as parts,
@@ -92,11 +94,13 @@ class ShardScorer:
                     rejects.write(reject)
                     counts["rejected"] += 1
                     del kept[reject.row]
-                counts["scored"] += len(kept)
                 if kept:
-                    table, mass = _scored(kept, potential, self.mass, self.tokenizer)
+                    table, mass = _scored(kept, potential, self, lists, counts["scored"])
                     parts.write_table(table)
                     col += mass
+                counts["scored"] += len(kept)
+        if lists is not None:
+            save_lists(lists, stem)
         np.save(stem.with_name(f"{stem.name}.mass.npy"), col.numpy())
         return counts
 
@@ -137,24 +141,33 @@ def _tokenizer(name: str) -> Tokenizer:
 
 
 def _scored(
-    kept: Mapping[int, Document], potential: Potential, mass: TextMass, tokenizer: str | None
+    kept: Mapping[int, Document], potential: Potential, how: ShardScorer, lists: NearestLists | None, first: int
 ) -> tuple[pa.Table, torch.Tensor]:
-    """The part's table for documents by their row in the shard, and the mass (m,) that each target receives."""
+    """The part's table for documents by their row in the shard, and the mass (m,) that each target receives.
+
+    Args:
+        lists: where candidates are listed if the method takes turns, by their row in the part's table.
+        first: the row of the first of them there.
+    """
     documents = list(kept.values())
     blind = potential.method is not None and not potential.method.needs_points
     points = torch.empty(len(documents), 0) if blind else points_of(documents, potential)
     texts = [d.text for d in documents]
-    if tokenizer is None:
+    if how.tokenizer is None:
         tokens = np.array([estimated_tokens(text) for text in texts], dtype=np.int32)
     else:
-        tokens = _tokenizer(tokenizer).count(texts)
+        tokens = _tokenizer(how.tokenizer).count(texts)
     if potential.method is None:
-        weights = masses(documents, mass)
+        weights = masses(documents, how.mass)
         found = potential.priced(points, torch.ones(len(documents)) if weights is None else weights)
     else:
         batch = Batch(texts, [d.id for d in documents], [d.source for d in documents], points)
+        if lists is None:
+            scores = potential.method.score(batch)
+        else:
+            scores = lists.add(points, np.arange(first, first + len(documents)))
         # Another method has no certificate: no mass is counted.
-        found = Pass(torch.from_numpy(potential.method.score(batch)), torch.zeros(len(potential.attract.g)))
+        found = Pass(torch.from_numpy(scores), torch.zeros(len(potential.attract.g)))
     columns = {
         "id": [d.id for d in documents],
         "source": [d.source for d in documents],
@@ -269,7 +282,17 @@ def score(
     done, error, steps = _passes(
         fitted, scorer, plan(files, chosen), artifact, polish if is_reference else 0, workers, progress
     )
-    merged = merge(done, files, artifact.folder, on_error, pieces=chosen.chunk_chars is not None)
+    gone = repeats(done)
+    taken = take_turns(fitted, done, gone)
+    merged = merge(
+        done,
+        files,
+        artifact.folder,
+        on_error,
+        gone,
+        rescored=None if taken is None else TurnScores(taken),
+        pieces=chosen.chunk_chars is not None,
+    )
     if not merged.counts["scored"]:
         raise InputError(_nothing(artifact.folder, merged.counts, sources))
     seconds = time.perf_counter() - started
@@ -281,6 +304,7 @@ def score(
             "sources": merged.sources,
             "marginal_error": error,
             "polish_steps": steps,
+            "turns": None if taken is None else told(taken),
             "seconds": seconds,
             "documents_per_second": merged.counts["read"] / seconds,
         }
