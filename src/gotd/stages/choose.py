@@ -30,11 +30,13 @@ from gotd.selection.caps import Cap
 from gotd.selection.duplicates import Duplicate, Mode
 from gotd.selection.gradient import Gradient
 from gotd.selection.methods import GOTD
-from gotd.selection.ranking import Picked, Ranking, rank
+from gotd.selection.methods.all_target import AllTarget
+from gotd.selection.ranking import Picked, rank
 from gotd.selection.rounds import rounds_needed
-from gotd.stages.picking import Pick, PickSettings, pick
+from gotd.stages.picking import Choice, Pick, PickSettings, pick
 from gotd.stages.score import masses, points_of
 from gotd.stages.scores import NAME, REJECTS, Scores
+from gotd.stages.target_alone import target_alone
 from gotd.transport import Measure, summarised
 
 MIX = 0.1
@@ -62,7 +64,8 @@ class Selection:
         return cls(Path(folder), load_manifest(folder, kind))
 
     def __len__(self) -> int:
-        return int(self.manifest["counts"]["selected"])
+        # Under `all-target` the documents are the target's, and none of the pool is selected.
+        return int((self.manifest.get("from_target") or self.manifest["counts"])["selected"])
 
     @property
     def path(self) -> Path:
@@ -142,7 +145,11 @@ def choose(
     potential = Potential.load(scored.folder)
     check_rounds(rounds, GOTD if potential.method is None else potential.method.name)
     fields = Fields(**scored.manifest["settings"]["fields"])
-    ranking, chosen, documents = _picked(scored, wanted, how, potential, fields, seed)
+    if isinstance(potential.method, AllTarget):
+        choice = target_alone(scored, wanted, how, potential, potential.method, seed)
+    else:
+        choice = _picked(scored, wanted, how, potential, fields, seed)
+    ranking, chosen, documents = choice.ranking, choice.pick, choice.documents
     best = ranking.best.take(chosen.rows)
     progress("writing", 1, 3)
     calibrated = _calibrated(best.score, ranking.mean, ranking.pool)
@@ -157,13 +164,14 @@ def choose(
     artifact.finish(
         {
             "selected": path.name,
-            "counts": _counts(scored, len(documents), int(best.tokens.sum())),
+            "counts": _counts(scored, choice, int(best.tokens.sum())),
             "tokenizer": scored.manifest["settings"]["tokenizer"],
             "turns": _turns(scored, chosen),
             "duplicates": len(chosen.duplicates),
             "filled": chosen.full,
             "rejects": scored.manifest["rejects"],
-            "sources": _by_source(scored.manifest["sources"], documents),
+            "from_target": choice.from_target,
+            "sources": _by_source(scored.manifest["sources"], [] if choice.from_target else documents),
             "transport": _transport(potential, documents, random, best, mix),
             "rounds": [asdict(step) for step in chosen.rounds],
             "quality": {
@@ -183,7 +191,7 @@ def choose(
 
 def _picked(
     scored: Scores, budget: Budget, how: PickSettings, potential: Potential, fields: Fields, seed: int
-) -> tuple[Ranking, Pick, list[Document]]:
+) -> Choice:
     """The choice, from a shortlist that is made longer until it fills the budget or is the pool."""
     pool, stretch = scored.manifest["counts"]["scored"], how.stretch
     estimated = scored.manifest["settings"]["tokenizer"] is None
@@ -192,7 +200,7 @@ def _picked(
         shortlist = _fetched(scored, ranking.best, fields)
         chosen = pick(shortlist, ranking.best.tokens.tolist(), budget, ranking.size, how, potential)
         if chosen.full or len(shortlist) == pool:
-            return ranking, chosen, [shortlist[row] for row in chosen.rows]
+            return Choice(ranking, chosen, [shortlist[row] for row in chosen.rows])
         stretch *= 2
 
 
@@ -289,8 +297,9 @@ def _write_duplicates(folder: Path, duplicates: Sequence[Duplicate]) -> None:
     pq.write_table(pa.table(rows, schema=schema), folder / DUPLICATES)
 
 
-def _counts(scored: Scores, selected: int, tokens: int) -> dict[str, int]:
-    counts = scored.manifest["counts"]
+def _counts(scored: Scores, choice: Choice, tokens: int) -> dict[str, int]:
+    """Rows of the pool; the tokens are those of the selection, wherever it comes from."""
+    counts, selected = scored.manifest["counts"], 0 if choice.from_target else len(choice.documents)
     return {
         "read": counts["read"],
         "selected": selected,

@@ -25,7 +25,9 @@ from gotd.errors import InputError, SettingsError
 from gotd.potential import Potential, Quality
 from gotd.selection.gradient import fit_gradient
 from gotd.selection.methods import GOTD, Method, check_method, fit_method
+from gotd.selection.methods.all_target import AllTarget
 from gotd.stages.score import TextMass, masses, vectors_of
+from gotd.stages.target_alone import remembered
 from gotd.transport import Cost, Measure, Space
 
 
@@ -141,6 +143,7 @@ def fit(
             "fields": asdict(where),
             "text_mass": chosen.text_mass,
             "reference_digests": sorted(file.digest for file in files["reference"]),
+            "target": remembered(files["target"], where_target) if chosen.method == AllTarget.name else None,
         },
         method=_method(chosen, drawn, potential),
     )

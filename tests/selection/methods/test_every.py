@@ -25,6 +25,7 @@ CASES = {
     "dsir": ("dsir", {}),
     "dsir by weight": ("dsir", {"noise": False, "buckets": 500}),
     "knn-kde": ("knn-kde", {"sigma": 1.0, "c": 1}),
+    "all-target": ("all-target", {}),
     "knn-kde drawn": ("knn-kde", {"noise": True, "pool": 10_000, "sample": 200}),
 }
 
@@ -49,7 +50,8 @@ def test_scores_are_finite_float32_and_as_many_as_documents(methods, planted, ca
     assert scores.shape == (1500,)
     assert scores.dtype == np.float32
     assert np.isfinite(scores).all()
-    assert len(np.unique(scores)) > 700
+    # To all-target one candidate is as little wanted as another.
+    assert len(np.unique(scores)) > 700 or case == "all-target"
     assert method.score(planted.part([])).shape == (0,)
 
 

@@ -23,6 +23,7 @@ _HOMES = {
     "mmd": "mmd",
     "dsir": "dsir",
     "knn-kde": "knn_kde",
+    "all-target": "all_target",
 }
 GOTD = "gotd"
 KNOWN_METHODS = tuple(_HOMES)
