@@ -72,6 +72,15 @@ def test_log_weights_are_those_of_data_selection_as_installed(tmp_path) -> None:
     np.testing.assert_allclose(by_the_package(tmp_path), EXPECTED, rtol=0, atol=1e-9)
 
 
+def test_buckets_are_those_that_data_selection_tests_for() -> None:
+    """tests/test_hashed_ngram.py of data-selection 1.0.3: two buckets, and nine n-grams in five words."""
+    assert bucket_of("alice", 10_000) == 6720
+    assert bucket_of("alice went", 10_000) == 114
+    owner, bucket = NgramHasher(10_000)(["Alice went to the store"])
+    assert owner.tolist() == [0] * 9
+    assert {6720, 114} < set(bucket.tolist())
+
+
 def test_log_weights_by_hand() -> None:
     """Target a b a: words a, b, a, pairs "a b", "b a"; reference a a: words a, a, pair "a a"."""
     method = fitted(["a a"], ["A b\na"])
