@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gotd.corpus import Document, Fields, Inputs, OnError, find, sample
+from gotd.corpus import Document, Fields, Inputs, OnError, find
 from gotd.encoders import Encoder, fit_encoder
 from gotd.encoders.precomputed import Precomputed
 from gotd.engine import Progress, silent
 from gotd.errors import InputError, SettingsError
 from gotd.selection.gradient import between_halves
-from gotd.stages.fit import FitSettings
+from gotd.stages.fit import FitSettings, sample_alike
 from gotd.stages.score import vectors_of
 from gotd.transport import Cost, Measure, Problem, solve
 
@@ -66,7 +66,7 @@ def domains(
     by_source = _by_source(candidates, where, per_source, chosen.seed, on_error, progress)
     where_target = target_fields or replace(where, id=None, source=None, min_chars=0)
     files = find(target)
-    wanted = sample(files, where_target, chosen.target_sample, chosen.seed, on_error).documents
+    wanted = sample_alike(files, where_target, chosen.target_sample, chosen.seed, on_error).documents
     if not wanted:
         raise InputError(f"the target holds no document: {files[0].path}")
     everything = [document for found in by_source.values() for document in found[: 20_000 // len(by_source) + 1]]
@@ -104,7 +104,7 @@ def _by_source(
     drawn: dict[str, list[Document]] = defaultdict(list)
     for number, file in enumerate(files):
         progress(f"reading {file.source}", number, len(files))
-        for document in sample([file], fields, None if fields.source else size, seed, on_error).documents:
+        for document in sample_alike([file], fields, None if fields.source else size, seed, on_error).documents:
             drawn[document.source].append(document)
     if not drawn:
         raise InputError("the candidates hold no document")

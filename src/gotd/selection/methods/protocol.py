@@ -51,12 +51,14 @@ class Samples:
         target_texts: texts of the target.
         reference: (n, d) points and weights of that sample.
         target: (m, d) points and weights.
+        pool: documents that the sample stands for; where they are not known, 0.
     """
 
     reference_texts: Sequence[str]
     target_texts: Sequence[str]
     reference: Measure
     target: Measure
+    pool: int = 0
 
 
 @runtime_checkable
