@@ -304,7 +304,7 @@ def test_an_interrupt_is_no_traceback(corpora, tmp_path: Path, monkeypatch: pyte
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("gotd.stages.fit.fitted", interrupted)
+    monkeypatch.setattr("gotd.stages.fit.fitted_to", interrupted)
     asked = ("fit", "-r", corpora.other, "-t", corpora.target, "-o", tmp_path / "out")
     found = run(*asked)
     assert (found.exit_code, found.stdout) == (130, "")

@@ -51,12 +51,15 @@ class Samples:
         target_texts: texts of the target.
         reference: (n, d) points and weights of that sample.
         target: (m, d) points and weights.
+        target_parts: where several targets are pooled, how many of the m each is, in their order, and its share of
+            the whole; empty for one.
     """
 
     reference_texts: Sequence[str]
     target_texts: Sequence[str]
     reference: Measure
     target: Measure
+    target_parts: Sequence[tuple[int, float]] = ()
 
 
 @runtime_checkable

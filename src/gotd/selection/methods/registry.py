@@ -39,6 +39,7 @@ def fit_method(
     target_texts: Sequence[str],
     reference: Measure,
     target: Measure,
+    target_parts: Sequence[tuple[int, float]] = (),
     seed: int = 0,
     options: Mapping[str, Any] | None = None,
 ) -> Method:
@@ -50,6 +51,7 @@ def fit_method(
         target_texts: texts of the target; only `dsir` looks at them.
         reference: (n, d) points and weights of the sample.
         target: (m, d) points and weights.
+        target_parts: documents and share of each target, where several are pooled.
         seed: of all that is drawn.
         options: of that method alone; its module names them.
 
@@ -58,7 +60,8 @@ def fit_method(
         InputError: samples from which the method cannot be fitted.
     """
     module = import_module(f"gotd.selection.methods.{_home(name)}")
-    method: Method = module.fit(Samples(reference_texts, target_texts, reference, target), seed, options or {})
+    samples = Samples(reference_texts, target_texts, reference, target, target_parts)
+    method: Method = module.fit(samples, seed, options or {})
     return method
 
 
