@@ -195,8 +195,9 @@ def _picked(
     while True:
         ranking = rank(scored.batches, budget, pool, seed=seed, worst=_SHOWN, stretch=stretch)
         shortlist = _fetched(scored, ranking.best, fields)
-        chosen = pick(shortlist, ranking.best.tokens.tolist(), budget, ranking.size, how, potential)
-        if chosen.full or len(shortlist) == pool:
+        whole = len(shortlist) == pool
+        chosen = pick(shortlist, ranking.best.tokens.tolist(), budget, ranking.size, how, potential, whole=whole)
+        if chosen.full or whole:
             return ranking, chosen, [shortlist[row] for row in chosen.rows]
         stretch *= 2
 
@@ -212,8 +213,9 @@ def _shared(
         found = [lowest_by(scored.batches, own_column(name), part, pool, stretch) for name, part in zip(names, budgets)]
         every, orders = joined([picked for picked, _ in found])
         lists = Lists(every, _fetched(scored, every, fields), orders, [own for _, own in found])
-        chosen = share_out(lists, budgets, names, ranking.size, budget, how)
-        if chosen.full or min(map(len, orders)) == pool:
+        whole = min(map(len, orders)) == pool
+        chosen = share_out(lists, budgets, names, ranking.size, budget, how, whole=whole)
+        if chosen.full or whole:
             return replace(ranking, best=every), chosen, [lists.documents[row] for row in chosen.rows]
         stretch *= 2
 

@@ -8,7 +8,7 @@ use it up before the budget is full.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import get_args
 
@@ -88,6 +88,8 @@ def pick(
     size: int,
     settings: PickSettings,
     potential: Potential,
+    *,
+    whole: bool,
 ) -> Pick:
     """Choose from a shortlist.
 
@@ -98,11 +100,17 @@ def pick(
         size: documents that the budget holds, exactly or, for a token budget, as expected.
         settings: what decides the choice.
         potential: where the rounds start.
+        whole: whether the shortlist is the pool.
     """
     walker = _Walker(documents, tokens, budget, size, settings, potential)
-    if settings.max_per_source is None:
-        return walker.walk(Filled(None))
-    return settled(Cap.parse(settings.max_per_source, budget), size, walker.walk)[0]
+    return under_cap(settings.max_per_source, budget, size, walker.walk, whole=whole)
+
+
+def under_cap(cap: str | None, budget: Budget, size: int, walk: Callable[[Filled], Pick], *, whole: bool) -> Pick:
+    """A walk within the cap. Of a part of the pool one that leaves room is final in nothing: a longer one will come."""
+    if cap is None:
+        return walk(Filled(None))
+    return settled(Cap.parse(cap, budget), size, walk, lambda walked: not (whole or walked.full))[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from gotd.corpus import Document
 from gotd.errors import SettingsError
 from gotd.selection.budget import Budget
-from gotd.selection.caps import Cap, Filled, settled
+from gotd.selection.caps import Filled
 from gotd.selection.methods import GOTD
 from gotd.selection.ranking import Picked
-from gotd.stages.picking import Pick, PickSettings, Sieve
+from gotd.stages.picking import Pick, PickSettings, Sieve, under_cap
 
 _WITHIN = 1.0  # per cent: three thirds may be written 33,33,33
 
@@ -113,7 +113,14 @@ def joined(lists: Sequence[Picked]) -> tuple[Picked, list[list[int]]]:
 
 
 def share_out(
-    lists: Lists, budgets: Sequence[Budget], names: Sequence[str], size: int, budget: Budget, settings: PickSettings
+    lists: Lists,
+    budgets: Sequence[Budget],
+    names: Sequence[str],
+    size: int,
+    budget: Budget,
+    settings: PickSettings,
+    *,
+    whole: bool,
 ) -> Pick:
     """Let each target take its budget.
 
@@ -123,14 +130,13 @@ def share_out(
         size: documents in the whole budget, exactly or, for a token budget, as expected.
         budget: the whole.
         settings: duplicates and the cap.
+        whole: whether each list is the pool.
     """
 
     def walk(filled: Filled) -> Pick:
         return _walk(lists, budgets, names, Sieve(lists.documents, settings.dedup, filled))
 
-    if settings.max_per_source is None:
-        return walk(Filled(None))
-    return settled(Cap.parse(settings.max_per_source, budget), size, walk)[0]
+    return under_cap(settings.max_per_source, budget, size, walk, whole=whole)
 
 
 def _walk(lists: Lists, budgets: Sequence[Budget], names: Sequence[str], sieve: Sieve) -> Pick:
