@@ -1,6 +1,6 @@
 """A fitted selector: from text to the potential, in one file.
 
-    text -> encoder -> space (unit length, centred) -> phi_t = f_PT - f_PP of each target -> score
+    text -> encoder -> space (unit length, centred, whitened) -> phi_t = f_PT - f_PP of each target -> score
 
 `potential.safetensors` holds all of it, the fitted encoder and a sample of the reference included, so that any pool
 can be scored by it later, elsewhere, in one pass with constant memory. Safetensors and JSON: nothing in it can run.
@@ -206,6 +206,8 @@ class Potential:
         }
         if self.space.mean is not None:
             tensors["space.mean"] = self.space.mean
+        if self.space.axes is not None:
+            tensors["space.axes"] = self.space.axes
         if self.method is not None:
             tensors |= {f"{_METHOD}{name}": tensor for name, tensor in self.method.tensors().items()}
         about = {
@@ -276,7 +278,7 @@ class Potential:
 
         return cls(
             encoder=restore_encoder(about["encoder"], fitted, device=device),
-            space=Space(tensors.get("space.mean")),
+            space=Space(tensors.get("space.mean"), tensors.get("space.axes")),
             terms=tuple(term(row, told) for row, told in enumerate(about["terms"])),
             repel=softmin("repel") if "repel.g" in tensors else None,
             reference=Measure.of(tensors["reference.points"].float(), tensors["reference.weights"]),

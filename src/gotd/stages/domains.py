@@ -21,7 +21,7 @@ from gotd.selection.gradient import between_halves
 from gotd.stages.fit import FitSettings
 from gotd.stages.score import vectors_of
 from gotd.stages.targets import Aim, Targets, aims
-from gotd.transport import Cost, Measure, Problem, Space, solve
+from gotd.transport import Cost, Measure, Problem, solve
 
 PER_SOURCE = 10_000
 
@@ -72,7 +72,7 @@ def domains(
     wanted = [_wanted(goal, where_target, chosen, on_error) for goal in goals]
     everything = [document for found in by_source.values() for document in found[: 20_000 // len(by_source) + 1]]
     encoder = _encoder(chosen, everything, [document for found in wanted for document in found], device)
-    space = Space.fit(_vectors(encoder, everything), centre=chosen.centre)
+    space = chosen.space(_vectors(encoder, everything))
     cost = Cost(chosen.cost)
     base = Measure.of(space(_vectors(encoder, everything)))
     measures = [Measure.of(space(_vectors(encoder, found))) for found in wanted]
