@@ -503,7 +503,7 @@ def test_each_target_flag_is_a_target_with_its_weight(corpora, rows, tmp_path: P
         (("--method", "mmd", "--avoid", "{other}"), "method mmd knows no --avoid"),
         (("--avoid", "{other}:-1"), "the weight of other is -1.0; wanted a number above 0"),
         (("--avoid", "absent.jsonl:2"), "absent.jsonl: no such file or folder"),
-        (("--target-shares", "60,40"), "for 2 targets; there are 1: target"),
+        (("--target-shares", "60,40"), "wanted several targets to share among, found target alone"),
     ],
 )
 def test_what_targets_cannot_be_is_one_line(corpora, tmp_path: Path, flags: tuple[str, ...], named: str) -> None:

@@ -65,6 +65,7 @@ def test_a_single_target_is_as_it_was_whatever_it_weighs(weight: float, debias: 
     phi = torch.cat([alone(block) for block in pool()[:256].split(128)])
     assert torch.equal(found.priced(pool()).f[:256], phi)
     assert (found.level, found.quality.value, found.quality.stability) == (alone.level, alone.value, alone.stability)
+    assert found.gradient()[0].value == pytest.approx(alone.value, abs=1e-3)
     assert found.priced(pool()).own is None
     assert (found.owners, accounts(found.terms)) == ([], {})
 

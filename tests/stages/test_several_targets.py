@@ -257,7 +257,7 @@ class TestShares:
         assert (43 <= a["tokens_estimated"] <= 45, 13 <= b["tokens_estimated"] <= 15) == (True, True)
 
     def test_choose_needs_a_potential_of_several(self, scored: Path, tmp_path: Path) -> None:
-        with pytest.raises(SettingsError, match='target_shares is "60,40", for 2 targets; there are 1: target'):
+        with pytest.raises(SettingsError, match="wanted several targets to share among, found target alone"):
             gotd.choose(scored, 9, tmp_path / "out", target_shares="60,40")
 
     @pytest.mark.parametrize(

@@ -51,8 +51,11 @@ def test_shares_that_cannot_be_are_named(text: str, message: str) -> None:
 def test_shares_want_several_targets_the_gradient_and_one_round() -> None:
     check_shares(None, ["a"], 5, "dsir")
     check_shares("60,40", ["a", "b"], 1, "gotd")
-    with pytest.raises(SettingsError, match="for 2 targets; there are 1: a"):
-        check_shares("60,40", ["a"], 1, "gotd")
+    for text in ("60,40", "100"):
+        with pytest.raises(SettingsError, match="wanted several targets to share among, found a alone"):
+            check_shares(text, ["a"], 1, "gotd")
+    with pytest.raises(SettingsError, match="for 2 targets; there are 3: a, b, c"):
+        check_shares("60,40", ["a", "b", "c"], 1, "gotd")
     with pytest.raises(SettingsError, match="which method mmd has not"):
         check_shares("60,40", ["a", "b"], 1, "mmd")
     with pytest.raises(SettingsError, match="3 rounds go down one objective"):

@@ -52,6 +52,8 @@ def check_shares(text: str | None, names: Sequence[str], rounds: int, method: st
     if text is None:
         return
     shares = parse_shares(text)
+    if len(names) < 2:
+        raise SettingsError(f'target_shares is "{text}"; wanted several targets to share among, found {names[0]} alone')
     if len(shares) != len(names):
         raise SettingsError(
             f'target_shares is "{text}", for {len(shares)} targets; there are {len(names)}: {", ".join(names)}. '
