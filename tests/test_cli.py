@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -304,7 +305,7 @@ def test_an_interrupt_is_no_traceback(corpora, tmp_path: Path, monkeypatch: pyte
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("gotd.stages.fit.fitted", interrupted)
+    monkeypatch.setattr("gotd.stages.fit.fitted_to", interrupted)
     asked = ("fit", "-r", corpora.other, "-t", corpora.target, "-o", tmp_path / "out")
     found = run(*asked)
     assert (found.exit_code, found.stdout) == (130, "")
@@ -477,6 +478,38 @@ def test_what_says_the_same_is_chosen_once_unless_it_is_asked_for(write, text, c
         return len(set(gotd.Selection.load(tmp_path / name).to_arrow()["text"].to_pylist()))
 
     assert [distinct("near"), distinct("exact", "--dedup", "exact"), distinct("off", "--dedup", "off")] == [10, 10, 5]
+
+
+def test_each_target_flag_is_a_target_with_its_weight(corpora, rows, tmp_path: Path) -> None:
+    """One flag with a folder is one target; `fit` and `select` read them alike."""
+    first, second = corpora.files
+    flags = ("-t", f"{corpora.target}:3", "-t", corpora.other, "--avoid", f"{corpora.pool}:.25")
+    found = told("fit", "-r", corpora.pool, *flags, "-o", tmp_path / "fit")
+    wanted = [("target", 3.0, False), ("other", 1.0, False), ("pool", 0.25, True)]
+    assert [(row["name"], row["weight"], row["avoid"]) for row in found["settings"]["targets"]] == wanted
+    assert found["settings"]["targets"][2]["files"] == [first, second]
+    usual = ("select", "-c", corpora.pool, "-k", "10docs", "--workers", 1)
+    found = told(*usual, *flags, "--target-shares", "70%,30%", "-o", tmp_path / "out")
+    assert [(row["name"], row["weight"], row["avoid"]) for row in found["transport"]["targets"]] == wanted
+    assert [row["selected"] for row in found["target_shares"]] == [7, 3]
+    chosen = Counter(record["gotd"]["target"] for record in rows(tmp_path / "out" / "selected.jsonl"))
+    assert chosen == {"target": 7, "other": 3}
+    assert "away from pool" in done(*usual, *flags, "-o", tmp_path / "shown")
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        (("--method", "mmd", "--avoid", "{other}"), "method mmd knows no --avoid"),
+        (("--avoid", "{other}:-1"), "the weight of other is -1.0; wanted a number above 0"),
+        (("--avoid", "absent.jsonl:2"), "absent.jsonl: no such file or folder"),
+        (("--target-shares", "60,40"), "wanted several targets to share among, found target alone"),
+    ],
+)
+def test_what_targets_cannot_be_is_one_line(corpora, tmp_path: Path, flags: tuple[str, ...], named: str) -> None:
+    given = [flag.format(other=corpora.other) for flag in flags]
+    asked = ("select", "-c", corpora.pool, "-t", corpora.target, "-k", "5docs", "-o", tmp_path / "out")
+    assert named in refused(*asked, *given)
 
 
 def test_a_reference_of_its_own(corpora, tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
 """README.md and docs/*.md: what they tell to type runs, and what they point at is there.
 
 Commands and Python of one page run in its order, in one folder that holds `pool/` (three sources, 360 documents),
-`task.jsonl` and `reference.jsonl`. What cannot run there is read all the same: of `gotd` commands with a word in
-capitals to fill in, or with an address of the network, the flags must exist; of other Python, the syntax must hold.
+`task.jsonl`, `reference.jsonl`, and the targets of docs/targets.md. What cannot run there is read all the same: of
+`gotd` commands with a word in capitals to fill in, or with an address of the network, the flags must exist; of other
+Python, the syntax must hold.
 """
 
 from __future__ import annotations
@@ -148,6 +149,8 @@ def workplace(tmp_path: Path, text, write, monkeypatch: pytest.MonkeyPatch) -> P
     (tmp_path / "pool" / "web.jsonl").unlink()
     write("task.jsonl", [{"text": text(5000 + i, i % 2 == 0, 12)} for i in range(50)])
     write("reference.jsonl", [{"text": text(6000 + i, False, 12)} for i in range(100)])
+    for number, name in enumerate(("maths", "law", "toxic")):
+        write(f"{name}.jsonl", [{"text": text(7000 + 100 * number + i, i % 4 > number, 12)} for i in range(30)])
     (tmp_path / "tmp").mkdir()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))

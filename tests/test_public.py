@@ -21,6 +21,7 @@ PUBLIC = [
     "Scores",
     "Selection",
     "SettingsError",
+    "Target",
     "choose",
     "domains",
     "fit",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from gotd.stages.fit import FitSettings, fit
     from gotd.stages.score import score
     from gotd.stages.scores import Scores
+    from gotd.stages.targets import Target
 
 __version__ = "0.1.0"
 
@@ -32,6 +33,7 @@ _HOMES = {
     "Potential": "gotd.potential",
     "Scores": "gotd.stages.scores",
     "Selection": "gotd.stages.choose",
+    "Target": "gotd.stages.targets",
     "choose": "gotd.stages.choose",
     "domains": "gotd.stages.domains",
     "fit": "gotd.stages.fit",
@@ -51,6 +53,7 @@ __all__ = [
     "Scores",
     "Selection",
     "SettingsError",
+    "Target",
     "choose",
     "domains",
     "fit",

@@ -85,7 +85,11 @@ def show_selection(selection: Selection) -> None:
         out.print(f"\n{title} {len(rows)} (the lower the score, the better)")
         out.print(_documents(rows, out.width))
     measure = moved["measure"][0].upper() + moved["measure"][1:]
-    out.print(f"\n{measure} from the reference to the target, once the choice is {moved['mix']:.0%} of the reference")
+    whither = "each target" if "targets" in moved else "the target"
+    out.print(f"\n{measure} from the reference to {whither}, once the choice is {moved['mix']:.0%} of the reference")
+    if "targets" in moved:
+        out.print(_by_target(moved["targets"], _room(out)))
+        out.print(f"\nAll of them by weight, in {moved['unit']}")
     out.print(_transport(moved, len(selection)))
     out.print()
     for line in _remarks(found):
@@ -182,11 +186,31 @@ def _transport(found: Mapping[str, Any], selected: int) -> Table:
     return table
 
 
+def _by_target(targets: Sequence[Mapping[str, Any]], room: int) -> Table:
+    """Where each of several targets was, and by how much the choice moves the reference to it, or away."""
+    table = _table(("", "weight", "before", "predicted", "solved again", "at random"), room)
+    for row in targets:
+        name = f"away from {row['name']}" if row["avoid"] else row["name"]
+        moves = (f"{row[figure] - row['before']:+.4f}" for figure in ("predicted", "after", "random"))
+        table.add_row(_plain(name), f"{row['weight']:g}", f"{row['before']:.4f}", *moves)
+    return table
+
+
+def _agreement(stability: Mapping[str, float]) -> str:
+    return ", ".join(f"{value:.0%} of the best {share}" for share, value in stability.items())
+
+
 def _remarks(found: Mapping[str, Any]) -> Iterator[Text]:
     quality, counts = found["quality"], found["counts"]
+    targets = quality.get("targets", [])
+    if taken := found.get("target_shares"):
+        yield Text(", ".join(f"{_plain(row['name'])} took {row['selected']:,}" for row in taken) + " documents.")
     if quality["stability"]:
-        overlaps = ", ".join(f"{value:.0%} of the best {share}" for share, value in quality["stability"].items())
-        yield Text(f"Two halves of the target agree on {overlaps}.")
+        whose = "every target" if targets else "the target"
+        yield Text(f"Two halves of {whose} agree on {_agreement(quality['stability'])}.")
+    for row in targets:
+        if row["stability"]:
+            yield Text(f"Those of {_plain(row['name'])} alone on {_agreement(row['stability'])}.")
     if quality["advice"]:
         yield Text.assemble(("Not converged", "bold"), f": {quality['advice']}.")
     if counts["rejected"]:

@@ -12,7 +12,7 @@ from gotd.cli import options as opt
 
 
 @click.command()
-@opt.chain(opt.candidates, opt.target)
+@opt.chain(opt.candidates, opt.target, opt.avoid)
 @click.option(
     "--reference", "-r", multiple=True, help="What the model was trained on.  [default: a sample of the pool]"
 )
@@ -25,6 +25,7 @@ from gotd.cli import options as opt
     opt.mix,
     opt.dedup,
     opt.cap,
+    opt.target_shares,
     opt.shortlist,
     opt.fields,
     opt.target_text,
@@ -52,6 +53,7 @@ def select(as_json: bool, candidates: tuple[str, ...], **given: Any) -> None:
 @click.option("--reference", "-r", multiple=True, required=True, help=f"What the model was trained on. {opt.MANY}")
 @opt.chain(
     opt.target,
+    opt.avoid,
     opt.output,
     opt.method(*opt.scored_methods),
     opt.fitting,
@@ -123,6 +125,7 @@ def score(as_json: bool, selector: Path, pool: tuple[str, ...], **given: Any) ->
     opt.mix,
     opt.dedup,
     opt.cap,
+    opt.target_shares,
     opt.shortlist,
     opt.record_format,
     opt.seed,

@@ -24,7 +24,20 @@ def chain(*options: Callable[[Command], Command]) -> Callable[[Command], Command
 
 MANY = "File, folder, glob or URL; may be given more than once."
 candidates = click.option("--candidates", "-c", multiple=True, required=True, help=f"The pool. {MANY}")
-target = click.option("--target", "-t", multiple=True, required=True, help=f"Examples of the task. {MANY}")
+target = click.option(
+    "--target",
+    "-t",
+    multiple=True,
+    required=True,
+    metavar="PATH[:WEIGHT]",
+    help="A file, folder, glob or URL of examples of a task. Each flag is one target, of weight 1 if left out.",
+)
+avoid = click.option(
+    "--avoid", multiple=True, metavar="PATH[:WEIGHT]", help="The same, of what the selection is to leave."
+)
+target_shares = click.option(
+    "--target-shares", help="60,40: each target takes its share of the budget by its own score."
+)
 output = click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="Folder to make.")
 overwrite = click.option("--overwrite", is_flag=True, help="Replace what another gotd command left in --output.")
 json = click.option("--json", "as_json", is_flag=True, help="Print a machine-readable summary instead.")
@@ -178,12 +191,15 @@ fitting = chain(
 
 
 def gathered(command: Callable[..., None]) -> Callable[..., None]:
-    """Turn the many options about fields into `fields` and `target_fields`."""
+    """Turn the many options about fields into `fields` and `target_fields`, and targets into targets."""
 
     @wraps(command)
     def run(**given: Any) -> None:
         from gotd.corpus import Fields
+        from gotd.stages.targets import Target
 
+        for name in {"target", "avoid"} & given.keys():
+            given[name] = [Target.parse(text) for text in given[name]]
         names = {
             "text": "text_field",
             "id": "id_field",
