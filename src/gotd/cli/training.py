@@ -1,0 +1,108 @@
+"""What the selection is for, as commands: warmup, finetune, tune-encoder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from gotd.cli import options as opt
+
+PRESETS = ("paper-bert", "paper-gpt2")
+
+model = click.option("--model", "-m", required=True, help="Folder, or name on the hub, of a Hugging Face model.")
+text_field = click.option("--text-field", help="Field or template with the text.  [default: text, content, ...]")
+device = click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+micro_batch = click.option(
+    "--micro-batch", type=click.IntRange(1), help="Texts on the device at a time; changes memory, not the result."
+)
+lora = click.option("--lora", type=click.IntRange(1), metavar="RANK", help="Train low-rank factors alone (peft).")
+running = opt.chain(
+    click.option("--batch-size", "batch", type=click.IntRange(1), help="Windows or texts a step.  [default: 16]"),
+    micro_batch,
+    click.option("--gradient-checkpointing", is_flag=True, help="Less memory, about a third more time."),
+    click.option(
+        "--precision",
+        type=click.Choice(["auto", "float32", "bf16"]),
+        default="auto",
+        show_default=True,
+        help="auto: bf16 arithmetic where a GPU has it; bf16: bf16 weights too.",
+    ),
+    device,
+    click.option("--seed", default=0, show_default=True, help="Of order, masks, dropout and new layers."),
+)
+learning = opt.chain(
+    click.option("--lr", type=float, help="Learning rate.  [default: 5e-5; 2e-4 with --lora]"),
+    click.option("--epochs", type=float, help="Passes over the data."),
+    click.option("--window", type=click.IntRange(8), help="Tokens at a time.  [default: the model's, up to 1024]"),
+    click.option("--patience", type=click.IntRange(1), help="Measurements without a new best before it stops."),
+)
+
+
+def gathered(given: dict[str, Any]) -> dict[str, Any]:
+    """Flags as the arguments of a stage."""
+    from gotd.corpus import Fields
+    from gotd.training.settings import Machine
+
+    given["machine"] = Machine(*(given.pop(name) for name in ("device", "micro_batch", "gradient_checkpointing")))
+    given["fields"] = Fields(text=given.pop("text_field"))
+    if "target_text_field" in given:
+        other = given.pop("target_text_field")
+        given["target_fields"] = None if other is None else Fields(text=other)
+    return given
+
+
+@click.command()
+@opt.chain(model)
+@click.option("--data", "-d", multiple=True, required=True, help="The folder of a selection, or files of texts.")
+@opt.chain(opt.output)
+@click.option("--target", "-t", multiple=True, help="Held-out examples of the task: keep the weights that fit them.")
+@click.option("--preset", type=click.Choice(PRESETS), help="Published settings; flags beside it go before.")
+@click.option("--tokens", type=click.IntRange(1), help="Train on so many tokens, instead of --epochs.")
+@opt.chain(lora, learning)
+@click.option("--mask", type=float, help="Share of tokens to guess, for masked models.  [default: 0.15]")
+@click.option("--reference", "-r", multiple=True, help="What the model was trained on, for --replay.")
+@click.option("--replay", default="0%", show_default=True, help="Share of the tokens from --reference.")
+@opt.chain(running, text_field, opt.target_text, opt.on_error, opt.overwrite, opt.json)
+def warmup(as_json: bool, **given: Any) -> None:
+    """Let a model read the selection before it is fine-tuned."""
+    from gotd.display import progress_bar
+    from gotd.training.display import show_warmup
+    from gotd.training.warmup import warmup
+
+    given |= {name: list(given[name]) or None for name in ("data", "target", "reference")}
+    with progress_bar() as progress:
+        found = warmup(progress=progress, **gathered(given))
+    opt.print_json(found.manifest) if as_json else show_warmup(found)
+
+
+@click.command()
+@opt.chain(model)
+@click.option("--train", "-d", multiple=True, required=True, help=f"Examples of the task. {opt.MANY}")
+@click.option("--label-field", help="Field with the class.  [default: none: train as a language model]")
+@click.option("--pair-field", help="Field with a second text.")
+@opt.chain(opt.output)
+@click.option("--dev", multiple=True, help="Examples that choose the checkpoint.  [default: a tenth of --train]")
+@click.option("--max-train", help="At most so many examples, shares of classes kept: 5000docs.")
+@click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Train so many models.")
+@click.option(
+    "--best-by",
+    type=click.Choice(["macro_f1", "micro_f1", "accuracy", "mcc", "loss"]),
+    default="macro_f1",
+    show_default=True,
+    help="The figure on --dev that chooses.",
+)
+@opt.chain(lora, learning, running, text_field, opt.overwrite, opt.json)
+def finetune(as_json: bool, **given: Any) -> None:
+    """Train a model on the task: a classifier by labels, or a language model without."""
+    from gotd.display import progress_bar
+    from gotd.training.display import show_finetune
+    from gotd.training.finetune import finetune
+
+    given |= {"train": list(given["train"]), "dev": list(given["dev"]) or None}
+    text = given["text_field"]
+    given = gathered(given)
+    del given["fields"]
+    with progress_bar() as progress:
+        found = finetune(text_field=text, progress=progress, **given)
+    opt.print_json(found.manifest) if as_json else show_finetune(found)
