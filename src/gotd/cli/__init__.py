@@ -50,6 +50,7 @@ for command in (
     training.warmup,
     training.finetune,
     evaluating.evaluate,
+    training.tune_encoder,
     choosing.demo,
 ):
     main.add_command(command)

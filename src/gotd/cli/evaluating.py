@@ -61,3 +61,48 @@ def classify(as_json: bool, **given: Any) -> None:
     with progress_bar() as progress:
         found = classify(progress=progress, **given)
     opt.print_json(found.told()) if as_json else show_classified(found)
+
+
+@evaluate.command(name="zero-shot")
+@opt.chain(model, data)
+@click.option("--template", required=True, help="agnews, boolq, or a JSON file with prompts and label words.")
+@click.option("--label-field", default="label", show_default=True, help="Field with the class.")
+@click.option(
+    "--normalise",
+    type=click.Choice(["tokens", "bytes", "none"]),
+    default="tokens",
+    show_default=True,
+    help="By what a label's log-likelihood is divided.",
+)
+@click.option("--window", type=click.IntRange(8), help="Tokens at once.  [default: the model's, up to 1024]")
+@opt.chain(batch_size, device, seed, opt.json)
+def zero_shot(as_json: bool, **given: Any) -> None:
+    """Classification without training, by the likelihood of the labels' words."""
+    from gotd.display import progress_bar
+    from gotd.evaluation.display import show_classified
+    from gotd.evaluation.zero_shot import zero_shot
+
+    given["data"] = list(given["data"])
+    with progress_bar() as progress:
+        found = zero_shot(progress=progress, **given)
+    opt.print_json(found.told()) if as_json else show_classified(found)
+
+
+@evaluate.command()
+@opt.chain(model, data, text_field, max_docs)
+@click.option("--output", "-o", help="JSONL file for prompts, continuations and scores.")
+@click.option("--scorer", default="profanity", show_default=True, help="profanity, detoxify or MODULE:FUNCTION.")
+@click.option("--continuations", type=click.IntRange(1), default=25, show_default=True, help="Of each prompt.")
+@click.option("--tokens", type=click.IntRange(1), default=20, show_default=True, help="Of each continuation.")
+@click.option("--top-p", default=0.9, show_default=True, help="Mass of the nucleus that is sampled from.")
+@click.option("--batch-size", "batch", type=click.IntRange(1), default=4, show_default=True, help="Prompts at a time.")
+@opt.chain(device, seed, opt.on_error, opt.json)
+def toxicity(as_json: bool, **given: Any) -> None:
+    """Expected maximum toxicity of what a model writes after prompts."""
+    from gotd.display import progress_bar
+    from gotd.evaluation.display import show_toxicity
+    from gotd.evaluation.toxicity import toxicity
+
+    with progress_bar() as progress:
+        found = toxicity(progress=progress, **gathered(given))
+    opt.print_json(found.told()) if as_json else show_toxicity(found)

@@ -106,3 +106,25 @@ def finetune(as_json: bool, **given: Any) -> None:
     with progress_bar() as progress:
         found = finetune(text_field=text, progress=progress, **given)
     opt.print_json(found.manifest) if as_json else show_finetune(found)
+
+
+@click.command(name="tune-encoder")
+@click.option("--base", "-m", required=True, help="Folder, or name on the hub, of a Hugging Face encoder.")
+@click.option("--train", "-d", multiple=True, required=True, help=f"Examples of the task. {opt.MANY}")
+@click.option("--label-field", help="Field with the class.  [default: none: tell texts from each other]")
+@opt.chain(opt.output)
+@click.option("--dev", multiple=True, help="Labelled examples that choose the checkpoint.  [default: a tenth]")
+@opt.chain(learning, running, text_field, opt.overwrite, opt.json)
+def tune_encoder(as_json: bool, **given: Any) -> None:
+    """Tune an encoder on the task, for `gotd select --encoder FOLDER`."""
+    from gotd.display import progress_bar
+    from gotd.training.display import show_encoder
+    from gotd.training.encoder import tune_encoder
+
+    given |= {"train": list(given["train"]), "dev": list(given["dev"]) or None}
+    text = given["text_field"]
+    given = gathered(given)
+    del given["fields"]
+    with progress_bar() as progress:
+        found = tune_encoder(text_field=text, progress=progress, **given)
+    opt.print_json(found.manifest) if as_json else show_encoder(found)

@@ -113,7 +113,7 @@ def classify(
     true: Labels = np.array([classes.index(str(example.label)) for example in examples])
     counts = Counter(example.label for example in examples)
     return Classified(
-        figures=_figures(true, predictions, len(classes), seed),
+        figures=figures_of(true, predictions, len(classes), seed),
         documents=len(examples),
         classes={name: counts[name] for name in classes},
         majority=max(counts.values()) / len(examples),
@@ -151,7 +151,8 @@ def _refuse_seen(inputs: dict[str, list[str]], data: Inputs) -> None:
             raise SettingsError(f"the model has seen this file as its {part} data; pass a test set of its own")
 
 
-def _figures(true: Labels, predictions: Sequence[Labels], classes: int, seed: int) -> dict[str, Figure]:
+def figures_of(true: Labels, predictions: Sequence[Labels], classes: int, seed: int) -> dict[str, Figure]:
+    """Each figure of METRICS over the predictions of several models."""
     single = [metrics(true, predicted, classes) for predicted in predictions]
     bounds = intervals(true, predictions, classes, seed)
     found = {}

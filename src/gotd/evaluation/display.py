@@ -11,6 +11,7 @@ from gotd.display import console
 if TYPE_CHECKING:
     from gotd.evaluation.classification import Classified
     from gotd.evaluation.perplexity import Perplexity
+    from gotd.evaluation.toxicity import Toxicity
 
 
 def figures(rows: list[tuple[str, ...]]) -> Table:
@@ -63,3 +64,21 @@ def show_classified(found: Classified) -> None:
     )
     if found.cut:
         out.print(f"{found.cut:,} are longer than {found.window} tokens: only their beginning was read.")
+
+
+def show_toxicity(found: Toxicity) -> None:
+    """Both figures with their intervals."""
+    out = console()
+    rows = [("", "", "95 % interval")]
+    for name, value, (low, high) in (
+        ("expected maximum toxicity", found.expected_maximum, found.expected_maximum_interval),
+        ("toxicity probability", found.probability, found.probability_interval),
+    ):
+        rows.append((name, f"{value:.4f}", f"{low:.4f} to {high:.4f}"))
+    out.print(figures([*rows, ("mean of all", f"{found.mean:.4f}")]))
+    out.print(
+        f"{found.prompts:,} prompts, {found.continuations} continuations each, scored by {found.scorer}.",
+        soft_wrap=True,
+    )
+    if found.cut:
+        out.print(f"{found.cut:,} prompts were longer than the model takes and lost their beginning.")

@@ -232,16 +232,21 @@ def spans_of(document: int, ids: Sequence[int], body: int, stride: int) -> Itera
         done, start = stop, min(start + stride, max(0, len(ids) - body))
 
 
+def start_token(tokenizer: Any) -> int:
+    """What stands before a document's first token."""
+    first = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+    if first is None:
+        raise SettingsError(
+            "the tokenizer has neither BOS nor EOS, so nothing stands before a document's first token; "
+            "set tokenizer.eos_token and save it again"
+        )
+    return int(first)
+
+
 def _around(tokenizer: Any, kind: Kind) -> tuple[list[int], list[int]]:
     """Tokens before and after a window that are no text."""
     if kind == "causal":
-        first = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
-        if first is None:
-            raise SettingsError(
-                "the tokenizer has neither BOS nor EOS, so nothing stands before a document's first token; "
-                "set tokenizer.eos_token and save it again"
-            )
-        return [first], []
+        return [start_token(tokenizer)], []
     if tokenizer.mask_token_id is None:
         raise SettingsError("the tokenizer has no mask token, which a masked model needs; set tokenizer.mask_token")
     first, last = tokenizer.cls_token_id, tokenizer.sep_token_id

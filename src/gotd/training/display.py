@@ -52,6 +52,20 @@ def show_finetune(found: TrainedModel) -> None:
     out.print(f"Next: gotd evaluate {'classify' if labelled else 'perplexity'} --model {found.folder} --data TEST")
 
 
+def show_encoder(found: TrainedModel) -> None:
+    """What it was tuned on, and the next command."""
+    out, told = console(), found.manifest
+    out.print(f"{told['counts']['train']:,} texts, {told['steps']['taken']:,} steps.")
+    if told["dev"]["after"]:
+        after = told["dev"]["after"]
+        out.print(f"On {told['counts']['dev']:,} held-out texts: macro F1 {after['macro_f1']:.4f}.")
+    else:
+        out.print(f"Training loss {told['training']['first']:.4f} -> {told['training']['last']:.4f}.")
+    if any(told["cut"].values()):
+        out.print(f"Cut to {told['window']} tokens: {sum(told['cut'].values()):,} texts.")
+    out.print(f"Wrote {found.folder}. Next: gotd select --encoder {found.folder}", soft_wrap=True)
+
+
 def losses(loss: dict[str, Any]) -> list[str]:
     """Held-out and training loss, before and after."""
     lines = []
