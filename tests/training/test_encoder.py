@@ -98,7 +98,7 @@ def test_what_is_refused(mlm: Path, task: str, write, tmp_path: Path) -> None:
         tune_encoder(str(mlm), task, tmp_path / "e", label_field="label", **QUICK)
     with pytest.raises(InputError, match="one text, and nothing to tell it from"):
         tune_encoder(str(mlm), write("one.jsonl", [{"text": "common1"}]), tmp_path / "e", **QUICK)
-    with pytest.raises(SettingsError, match="would change the task. Pass --batch-size 4"):
+    with pytest.raises(SettingsError, match=r"would change the task\. Pass --batch-size 4"):
         tune_encoder(str(mlm), task, tmp_path / "e", **{**QUICK, "machine": Machine("cpu", 4)})
     with pytest.raises(SettingsError, match="pass --label-field, or leave --dev out"):
         tune_encoder(str(mlm), task, tmp_path / "e", dev=task, **QUICK)

@@ -90,14 +90,15 @@ class Pooled(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class _Ordered:
-    items: Sequence[Item]
+    items: list[dict[str, Any]]
     order: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.order)
 
     def __getitem__(self, i: int) -> Item:
-        return self.items[self.order[i]]
+        item: Item = self.items[self.order[i]]
+        return item
 
 
 def tune_encoder(
