@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from gotd.errors import ArtifactError, InputError, MissingExtra, SettingsError
-from gotd.training import loop
+from gotd.training import batches
 from gotd.training.models import quiet
 from gotd.training.settings import Machine
 from gotd.training.warmup import TrainedModel, warmup
@@ -135,6 +135,9 @@ def test_micro_batches_and_recomputed_activations_change_nothing(
     parts = warmup(name, data, tmp_path / "parts", **{**QUICK, "machine": Machine("cpu", 2, True)})
     assert same(whole.folder, parts.folder, tolerance=2e-5)
     assert not same(whole.folder, Path(name), tolerance=1e-3)
+    # Adam forgives a gradient that is four times too large; the loss does not.
+    first, second = (found.manifest["loss"]["training"]["last"] for found in (whole, parts))
+    assert first == pytest.approx(second, rel=1e-4)
 
 
 def test_a_budget_in_tokens(gpt: Path, data: str, tmp_path: Path) -> None:
@@ -161,6 +164,15 @@ def test_low_rank_factors_merge_into_the_model_and_stand_alone_too(gpt: Path, da
             adapted = PeftModel.from_pretrained(base, found.folder / "adapter").eval()(ids).logits
         assert torch.allclose(merged(ids).logits, adapted, atol=1e-5)
     assert not torch.allclose(before, adapted, atol=1e-2)
+
+
+def test_low_rank_factors_with_less_memory(gpt: Path, data: str, tmp_path: Path) -> None:
+    """Activations computed twice, though what comes in needs no gradient."""
+    name = str(_without_dropout(gpt, tmp_path / "model"))
+    whole = warmup(name, data, tmp_path / "whole", lora=4, **QUICK)
+    parts = warmup(name, data, tmp_path / "parts", lora=4, **{**QUICK, "machine": Machine("cpu", 2, True)})
+    assert same(whole.folder, parts.folder, tolerance=2e-5)
+    assert not same(whole.folder, Path(name), tolerance=1e-3)
 
 
 def test_low_rank_factors_resume(gpt: Path, data: str, dev: str, tmp_path: Path) -> None:
@@ -195,6 +207,13 @@ def test_it_stops_where_the_held_out_loss_rises_and_keeps_the_best(
     held_out = [(entry["held_out"]["loss"], entry["step"]) for entry in found["curve"] if "held_out" in entry]
     assert found["steps"]["kept"] < found["steps"]["taken"] < found["steps"]["planned"]
     assert (found["loss"]["held_out"]["after"], found["steps"]["kept"]) == pytest.approx(min(held_out))
+    # Stopped when it had been patient once, it goes on to be so once more, not twice.
+    last = stopped_at(found["steps"]["taken"] - 1)
+    with pytest.raises(KeyboardInterrupt):
+        warmup(str(gpt), data, tmp_path / "halves", target=other, progress=last, **asked)
+    again = warmup(str(gpt), data, tmp_path / "halves", target=other, **asked).manifest
+    assert again["steps"] == {**found["steps"], "resumed": again["steps"]["resumed"]}
+    assert again["steps"]["resumed"] > found["steps"]["kept"]
 
 
 def test_a_selection_folder_is_its_chosen_texts(gpt: Path, selected: Path, tmp_path: Path) -> None:
@@ -263,7 +282,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
 
 def test_a_gradient_that_is_not_finite_touches_no_weight(gpt: Path, data: str, tmp_path: Path, monkeypatch) -> None:
     """Infinite gradients under a finite loss: without the guard the next checkpoint would hold NaN."""
-    plain = loop.mean_loss
+    plain = batches.mean_loss
 
     def steep(logits: torch.Tensor, labels: torch.Tensor, count: Any) -> torch.Tensor:
         logits.register_hook(lambda gradient: gradient * torch.inf)
@@ -323,6 +342,13 @@ def test_models_that_cannot_be_trained_say_so(gpt: Path, mlm: Path, data: str, t
         shutil.copy(gpt / name, foreign / name)
     with pytest.raises(SettingsError, match="tokens and the model vectors for 85"):
         warmup(str(foreign), data, tmp_path / "warm", **QUICK)
+    quantised = tmp_path / "quantised"
+    shutil.copytree(gpt, quantised)
+    config = orjson.loads((quantised / "config.json").read_bytes())
+    config["quantization_config"] = {"quant_method": "gguf", "gguf_file": "model.Q4_1.gguf", "dequantize": False}
+    (quantised / "config.json").write_bytes(orjson.dumps(config))
+    with pytest.raises(SettingsError, match="weights are quantised, and cannot be trained"):
+        warmup(str(quantised), data, tmp_path / "quantised-warm", **QUICK)
     with pytest.raises(SettingsError, match="micro-batch is 3, and the batch of 8"):
         warmup(str(gpt), data, tmp_path / "warm", **{**QUICK, "machine": Machine("cpu", 3)})
 

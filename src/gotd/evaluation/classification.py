@@ -17,11 +17,11 @@ from gotd.encoders.weights import precision, resolve_device
 from gotd.engine import Progress, silent
 from gotd.errors import SettingsError
 from gotd.evaluation.metrics import METRICS, Labels, intervals, metrics
+from gotd.training.batches import collator
 from gotd.training.classify import AUTO, Encoded, encode, padded_tokenizer, predict
 from gotd.training.documents import inputs_of
 from gotd.training.finetune import model_folders
 from gotd.training.labelled import Columns, Example, check_classes, read_examples
-from gotd.training.loop import collator
 from gotd.training.models import check_finished, load_model, need_training, quiet, window_of
 
 

@@ -29,7 +29,7 @@ from gotd.engine import Progress, silent
 from gotd.errors import InputError, SettingsError
 from gotd.training.documents import texts_of
 from gotd.training.language import check_vocabulary
-from gotd.training.loop import out_of_memory
+from gotd.training.memory import out_of_memory
 from gotd.training.models import (
     check_finished,
     kind_of,

@@ -27,7 +27,7 @@ from gotd.errors import SettingsError
 from gotd.evaluation.perplexity import start_token
 from gotd.evaluation.scorers import load_scorer
 from gotd.training.documents import texts_of
-from gotd.training.loop import out_of_memory
+from gotd.training.memory import out_of_memory
 from gotd.training.models import (
     check_finished,
     kind_of,

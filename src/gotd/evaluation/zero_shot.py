@@ -29,7 +29,7 @@ from gotd.evaluation.metrics import Labels
 from gotd.evaluation.perplexity import padded, start_token
 from gotd.evaluation.templates import Template, load_template
 from gotd.training.language import check_vocabulary
-from gotd.training.loop import out_of_memory
+from gotd.training.memory import out_of_memory
 from gotd.training.models import (
     check_finished,
     kind_of,

@@ -11,7 +11,7 @@ import statistics
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from gotd.training.labelled import (
     stratified,
 )
 from gotd.training.models import check_finished, kind_of, model_inputs, need_training, quiet
-from gotd.training.settings import Machine, Recipe, recipe
+from gotd.training.settings import Kind, Machine, Recipe, recipe
 from gotd.training.warmup import CHECKPOINTS, PACKAGES, TrainedModel
 
 # Gururangan et al. 2020, whose tasks and settings the paper takes over.
@@ -86,6 +86,8 @@ def finetune(
     how = recipe(kind, None, CLASSIFIER if label_field else LANGUAGE, **given)
     if "measurements" not in given:
         how = replace(how, measurements=max(1, round(how.epochs)))
+    where = machine or Machine()
+    where.portion(how.batch)
     size = None if max_train is None else documents_of(max_train)
     columns = Columns(label_field, text_field, pair_field)
     inputs = {"model": model_inputs(model), "train": inputs_of(train)}
@@ -104,13 +106,12 @@ def finetune(
     classes = classes_of(examples, "training data") if label_field else []
     check_classes(judged, classes, "dev data") if label_field else None
     counts["classes"] = _shares(examples, classes)
+    task = _Task(model, kind, examples, judged, classes, best_by)
     told = []
     for number in range(seeds):
         one = replace(how, seed=how.seed + number)
         folder = artifact.folder if seeds == 1 else artifact.folder / f"seed-{one.seed}"
-        told.append(
-            _one_seed(artifact, folder, one, model, kind, examples, judged, classes, best_by, machine, progress)
-        )
+        told.append(_one_seed(artifact, folder, one, task, where, progress))
     manifest = artifact.finish(
         {
             "objective": "classification" if label_field else "language",
@@ -158,62 +159,48 @@ def _examples(
     return used, judged, counts
 
 
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """What all seeds have in common; no classes for a language model."""
+
+    model: str
+    kind: Kind
+    examples: Sequence[Example]
+    dev: Sequence[Example]
+    classes: Sequence[str]
+    best_by: str
+
+
 def _one_seed(
-    artifact: Artifact,
-    folder: Path,
-    how: Recipe,
-    model: str,
-    kind: Any,
-    examples: Sequence[Example],
-    judged: Sequence[Example],
-    classes: Sequence[str],
-    best_by: str,
-    machine: Machine | None,
-    progress: Progress,
+    artifact: Artifact, folder: Path, how: Recipe, task: _Task, machine: Machine, progress: Progress
 ) -> dict[str, Any]:
     """Train with one seed, unless that was done before."""
     done = artifact.folder / _DONE / f"seed-{how.seed}.done.json"
     if done.exists():
         return read_json(done)
-    from gotd.training.classify import train_classifier
-    from gotd.training.language import train_language
-
     checkpoints = artifact.folder / CHECKPOINTS / f"seed-{how.seed}"
-    where = machine or Machine()
-    where.portion(how.batch)
-    if classes:
-        told = train_classifier(
-            model,
-            examples,
-            judged,
-            classes,
-            folder,
-            how,
-            where,
-            checkpoints=checkpoints,
-            best_by=best_by,
-            progress=progress,
-        )
-    else:
-        texts, held_out = ([example.text for example in part] for part in (examples, judged))
-        found = train_language(
-            model,
-            texts,
-            folder,
-            kind,
-            how,
-            where,
-            checkpoints=checkpoints,
-            held_out=held_out,
-            what="fine-tuning",
-            progress=progress,
-        )
-        told = found.told()
+    told = _trained(folder, checkpoints, how, task, machine, progress)
     told = {"seed": how.seed, "folder": str(folder.relative_to(artifact.folder)), **told}
     done.parent.mkdir(exist_ok=True)
     write_json(done, told)
     shutil.rmtree(checkpoints, ignore_errors=True)
     return told
+
+
+def _trained(
+    folder: Path, checkpoints: Path, how: Recipe, task: _Task, machine: Machine, progress: Progress
+) -> dict[str, Any]:
+    """A classifier where there are classes, else a language model."""
+    from gotd.training.classify import train_classifier
+    from gotd.training.language import train_language
+
+    common: dict[str, Any] = {"checkpoints": checkpoints, "progress": progress}
+    if task.classes:
+        given = (task.model, task.examples, task.dev, task.classes, folder, how, machine)
+        return train_classifier(*given, best_by=task.best_by, **common)
+    texts, held_out = ([example.text for example in part] for part in (task.examples, task.dev))
+    common |= {"held_out": held_out, "what": "fine-tuning"}
+    return train_language(task.model, texts, folder, task.kind, how, machine, **common).told()
 
 
 def _shares(examples: Sequence[Example], classes: Sequence[str]) -> dict[str, int]:

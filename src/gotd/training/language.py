@@ -14,7 +14,8 @@ import torch
 
 from gotd.engine import Progress, silent
 from gotd.errors import SettingsError
-from gotd.training.loop import Job, Measure, Trained, collator, mean_loss, train
+from gotd.training.batches import collator, mean_loss
+from gotd.training.loop import Job, Measure, Trained, train
 from gotd.training.models import (
     arithmetic,
     load_language_model,

@@ -10,43 +10,31 @@ running out of memory names a size that fits.
 
 from __future__ import annotations
 
-import gc
 import math
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
 import torch
 import transformers
-from torch.nn import functional
 from transformers.trainer_callback import EarlyStoppingCallback, PrinterCallback, TrainerCallback
 
 from gotd.artifacts import read_json, write_json
 from gotd.engine import Progress, silent
 from gotd.errors import ArtifactError, SettingsError
+from gotd.training.batches import Collate, Items, Loss
+from gotd.training.memory import memory_advice, out_of_memory
 from gotd.training.models import arithmetic, quiet
 from gotd.training.settings import Machine, Recipe
-from gotd.training.windows import IGNORED
 
 _BEFORE = "before.json"
 _STATE = "trainer_state.json"
 
-Item = Mapping[str, Any]
-Collate = Callable[[Sequence[Item]], dict[str, torch.Tensor]]
 Measure = Callable[[Any], dict[str, float]]
 """A model in evaluation mode -> figures on held-out data, `loss` among them."""
-Loss = Callable[..., torch.Tensor]
-
-
-class Items(Protocol):
-    """What is trained on, in the order of training."""
-
-    def __len__(self) -> int: ...
-    def __getitem__(self, i: int) -> Item: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,37 +92,40 @@ def train(model: Any, job: Job, recipe: Recipe, machine: Machine, folder: Path, 
     Raises:
         SettingsError: the loss is not finite, or memory ran out.
     """
+    try:
+        with quiet():
+            return _run(model, job, recipe, machine, folder, progress)
+    except Exception as error:
+        if not out_of_memory(error):
+            raise
+    # Out of the handler: an error in hand holds on to the activations of its frames.
+    with quiet():
+        raise SettingsError(memory_advice(model, job.items, job.collate, job.loss, recipe, machine))
+
+
+def _run(model: Any, job: Job, recipe: Recipe, machine: Machine, folder: Path, progress: Progress) -> Trained:
+    if getattr(model, "is_quantized", False) and not hasattr(model, "peft_config"):
+        raise SettingsError(
+            "the model's weights are quantised, and cannot be trained. Save it in full precision, or, where its file "
+            "holds it so, take quantization_config out of config.json; or pass --lora 16"
+        )
     steps = -(-len(job.items) // recipe.batch)
     last = last_checkpoint(folder)
     where, bf16 = arithmetic(machine.device, recipe.precision)
-    with quiet():
-        model.to(where)
-        before = _before(model, job, folder)
-        # After the model is made and its dropout drawn for `before`: a run that goes on restores its own.
-        transformers.set_seed(recipe.seed)
-        trainer = _trainer(model, job, recipe, machine, folder, steps, bf16, progress)
-        started = time.perf_counter()
-        full = False
-        try:
-            trainer.train(resume_from_checkpoint=str(last) if last else None)
-        except Exception as error:
-            if not out_of_memory(error):
-                raise
-            full = True
-        if full:  # out of the handler: an error in hand holds on to the activations of its frames
-            del trainer
-            raise SettingsError(_memory_advice(model, job, recipe, machine, bf16))
-        seconds = time.perf_counter() - started
-        state = trainer.state
-        best = state.best_global_step if job.measure and state.best_global_step else state.global_step
-        # Measured again: what the checkpoint gave back is what is saved.
-        after = _measured(model, job.measure)
+    model.to(where)
+    before = _before(model, job, folder)
+    trainer = _trainer(model, job, recipe, machine, folder, steps, bf16, progress)
+    started = time.perf_counter()
+    trainer.train(resume_from_checkpoint=str(last) if last else None)
+    seconds = time.perf_counter() - started
+    state = trainer.state
     return Trained(
         steps=state.global_step,
         planned=steps,
-        best_step=best,
+        best_step=state.best_global_step if job.measure and state.best_global_step else state.global_step,
         before=before,
-        after=after,
+        # Measured again: what the checkpoint gave back is what is saved.
+        after=_measured(model, job.measure),
         curve=_curve(state.log_history, job.measure is not None),
         resumed_from=_step_of(last) if last else 0,
         seconds=seconds,
@@ -151,51 +142,6 @@ def last_checkpoint(folder: Path) -> Path | None:
         except ArtifactError:
             shutil.rmtree(path)
     return max(whole, key=_step_of, default=None)
-
-
-def collator(pad: int) -> Collate:
-    """Pad `input_ids` and token `labels` to the longest of a batch; labels of whole texts are stacked."""
-
-    def collate(items: Sequence[Item]) -> dict[str, torch.Tensor]:
-        longest = max(len(item["input_ids"]) for item in items)
-        ids = torch.full((len(items), longest), pad)
-        mask, segments = torch.zeros_like(ids), torch.zeros_like(ids)
-        for row, item in enumerate(items):
-            size = len(item["input_ids"])
-            ids[row, :size] = torch.as_tensor(item["input_ids"])
-            mask[row, :size] = 1
-            segments[row, :size] = torch.as_tensor(item.get("token_type_ids", 0))
-        batch = {"input_ids": ids, "attention_mask": mask}
-        if "token_type_ids" in items[0]:
-            batch["token_type_ids"] = segments
-        if "labels" not in items[0]:
-            return batch
-        if np.ndim(items[0]["labels"]):
-            labels = torch.full_like(ids, IGNORED)
-            for row, item in enumerate(items):
-                labels[row, : len(item["labels"])] = torch.as_tensor(item["labels"])
-        else:
-            labels = torch.tensor([int(item["labels"]) for item in items])
-        batch["labels"] = labels
-        return batch
-
-    return collate
-
-
-def mean_loss(logits: torch.Tensor, labels: torch.Tensor, count: torch.Tensor | int | None) -> torch.Tensor:
-    """Cross-entropy in nats, summed over the labels that are not ignored and divided by `count`, or by their number."""
-    total = functional.cross_entropy(
-        logits.float().flatten(0, -2), labels.flatten(), ignore_index=IGNORED, reduction="sum"
-    )
-    return total / (count if count is not None else (labels != IGNORED).sum())
-
-
-def out_of_memory(error: BaseException) -> bool:
-    from accelerate.utils.memory import should_reduce_batch_size
-
-    return isinstance(error, torch.OutOfMemoryError) or (
-        isinstance(error, Exception) and should_reduce_batch_size(error)
-    )
 
 
 def _trainer(
@@ -232,6 +178,7 @@ def _trainer(
         save_steps=every,
         # The best and the last; a kill may leave the last unfinished, so one more.
         save_total_limit=3,
+        restore_callback_states_from_checkpoint=True,  # how patient it was so far
         load_best_model_at_end=held_out,
         metric_for_best_model=job.best_by if held_out else None,
         greater_is_better=job.higher_is_better if held_out else None,
@@ -306,44 +253,6 @@ def _diverged(trainer: Any, what: str) -> SettingsError:
         f"{what} at step {step} of {trainer.state.max_steps}, and the run stopped before it touched the weights; "
         f"{kept}. Lower --lr (now {trainer.args.learning_rate:g}), and pass --overwrite"
     )
-
-
-def _memory_advice(model: Any, job: Job, recipe: Recipe, machine: Machine, bf16: bool) -> str:
-    """Halve until one forward and backward pass fits, and name that size."""
-    tried = size = machine.portion(recipe.batch)
-    model.zero_grad(set_to_none=True)
-    while size > 1:
-        size = next(part for part in range(size // 2, 0, -1) if recipe.batch % part == 0)
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        if _fits(model, job, size, bf16):
-            return (
-                f"out of memory with {tried} texts on the device at a time; {size} fit. "
-                f"Pass --micro-batch {size}: the batch stays {recipe.batch}"
-            )
-    return (
-        "out of memory with one text on the device. Pass --gradient-checkpointing, a shorter --window "
-        f"({'now ' + str(recipe.window) if recipe.window else 'such as 512'}), or --lora 16"
-    )
-
-
-def _fits(model: Any, job: Job, size: int, bf16: bool) -> bool:
-    largest = sorted(range(min(len(job.items), 1_000)), key=lambda i: -len(job.items[i]["input_ids"]))[:size]
-    try:
-        batch = {name: part.to(model.device) for name, part in job.collate([job.items[i] for i in largest]).items()}
-        labels = batch.pop("labels", None)
-        model.train()
-        with torch.autocast(model.device.type, torch.bfloat16, enabled=bf16):
-            loss = job.loss(model(**batch), labels, None)
-        loss.backward()  # type: ignore[no-untyped-call]
-    except Exception as error:
-        if not out_of_memory(error):
-            raise
-        return False
-    finally:
-        model.zero_grad(set_to_none=True)
-    return True
 
 
 def _before(model: Any, job: Job, folder: Path) -> dict[str, float] | None:
