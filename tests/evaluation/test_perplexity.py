@@ -75,7 +75,7 @@ def test_a_short_text_is_one_pass_of_the_model(gpt: Path, write, text, tmp_path:
 
 
 def test_a_long_text_by_hand_window_by_window(gpt: Path, write, text) -> None:
-    """Window 16, stride 5: 15 tokens of text at a time, of which all but the first window score what is new."""
+    """Window 16, stride 4: 15 tokens of text at a time, of which all but the first window score what is new."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     long = text(6, True, 20)
@@ -88,10 +88,29 @@ def test_a_long_text_by_hand_window_by_window(gpt: Path, write, text) -> None:
         with torch.no_grad():
             logs = model(torch.tensor([[0, *part]])).logits[0].log_softmax(-1)
         nats -= sum(float(logs[i, part[i]]) for i in range(done - start, len(part)))
-        done, start = start + len(part), start + 5
+        done, start = start + len(part), start + 4
     assert len(tokens) > 30
-    found = perplexity(str(gpt), write("long.jsonl", [{"text": long}]), window=16, stride=5, device="cpu")
+    assert (len(tokens) - 15) % 4  # the last window is moved back to be full
+    found = perplexity(str(gpt), write("long.jsonl", [{"text": long}]), window=16, stride=4, device="cpu")
     assert found.loss == pytest.approx(nats / len(tokens), rel=1e-5)
+
+
+def test_a_masked_model_guesses_each_token_from_both_sides(mlm: Path, write, text) -> None:
+    """By the library's logits, one hidden token at a time."""
+    from transformers import AutoModelForMaskedLM, AutoTokenizer
+
+    short = text(7, True, 6)
+    ids = AutoTokenizer.from_pretrained(mlm)(short, return_tensors="pt")["input_ids"]
+    model = AutoModelForMaskedLM.from_pretrained(mlm).eval()
+    nats = 0.0
+    for place in range(1, ids.shape[1] - 1):
+        hidden = ids.clone()
+        hidden[0, place] = 4  # [MASK]
+        with torch.no_grad():
+            nats -= float(model(hidden).logits[0, place].log_softmax(-1)[ids[0, place]])
+    found = perplexity(str(mlm), write("short.jsonl", [{"text": short}]), batch=4, device="cpu")
+    assert found.loss * found.tokens == pytest.approx(nats, rel=1e-5)
+    assert found.tokens == 6
 
 
 @pytest.mark.parametrize(("count", "body", "stride"), [(1, 8, 4), (8, 8, 4), (9, 8, 4), (40, 8, 3), (41, 8, 8)])

@@ -93,6 +93,16 @@ def test_the_same_seed_writes_the_same(gpt: Path, prompts: str, scorer: str, row
     assert rows(tmp_path / "a") == rows(tmp_path / "b") != rows(tmp_path / "c")
 
 
+def test_a_prompt_is_continued_alike_beside_longer_ones(gpt: Path, write, text, scorer: str, rows, tmp_path) -> None:
+    """A nucleus of next to nothing is the likeliest token: no chance is left, and padding must not show."""
+    data = write("p.jsonl", [{"text": text(i, True, 3 * i + 1)} for i in range(4)])
+    asked = {"scorer": scorer, "continuations": 1, "tokens": 6, "top_p": 1e-6, "device": "cpu"}
+    for name, batch in (("alone", 1), ("together", 4)):
+        toxicity(str(gpt), data, output=tmp_path / name, batch=batch, **asked)
+    assert rows(tmp_path / "alone") == rows(tmp_path / "together")
+    assert len({row["continuations"][0] for row in rows(tmp_path / "alone")}) > 1
+
+
 def test_a_long_prompt_loses_its_beginning(gpt: Path, write, text, scorer: str) -> None:
     data = write("p.jsonl", [{"text": text(1, True, 90)}, {"text": text(2, True, 3)}])
     found = toxicity(str(gpt), data, scorer=scorer, continuations=2, tokens=10, device="cpu")

@@ -72,14 +72,14 @@ def test_a_task_whose_answer_is_in_the_words_is_solved(
 def test_several_seeds_are_several_models_and_a_kill_costs_none_that_is_done(
     mlm: Path, train: str, dev: str, test: str, tmp_path: Path
 ) -> None:
-    asked = {**QUICK, "seeds": 2, "epochs": 2.0, "lr": 1e-3, "seed": 5}
+    asked = {**QUICK, "seeds": 2, "epochs": 1.0, "lr": 1e-3, "seed": 5, "measurements": 2}
     whole = finetune(str(mlm), train, tmp_path / "whole", dev=dev, **asked)
     runs = []
 
     def progress(stage: str, done: int, total: int) -> None:
         if stage == "fine-tuning" and done == 1:
             runs.append(done)
-        if len(runs) == 2 and done == 6:
+        if len(runs) == 2 and done == 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -88,11 +88,13 @@ def test_several_seeds_are_several_models_and_a_kill_costs_none_that_is_done(
     found = finetune(str(mlm), train, tmp_path / "halves", dev=dev, **asked)
     assert (tmp_path / "halves" / "seed-5" / "model.safetensors").stat().st_mtime_ns == first
     assert found.manifest["models"] == ["seed-5", "seed-6"]
-    assert found.manifest["seeds"][1]["steps"]["resumed"] == 4
+    assert found.manifest["seeds"][1]["steps"]["resumed"] == 2
     for name in ("seed-5", "seed-6"):
         assert same(whole.folder / name, found.folder / name)
     assert not same(found.folder / "seed-5", found.folder / "seed-6")
     assert {path.name for path in found.folder.iterdir()} == {"seed-5", "seed-6", "manifest.json"}
+    with pytest.raises(SettingsError, match=r"holds 2 models, one a seed; .* such as .*seed-5"):
+        perplexity(str(found.folder), test, device="cpu")
     judged = classify(str(found.folder), test, device="cpu")
     accuracy = judged.figures["accuracy"]
     assert accuracy.mean == pytest.approx(sum(accuracy.seeds) / 2)

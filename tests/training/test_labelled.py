@@ -72,6 +72,8 @@ def test_shares_of_classes_are_kept() -> None:
     chosen, rest = stratified(examples, 100, 0)
     assert Counter(example.label for example in chosen) == {"a": 70, "b": 25, "c": 5}
     assert sorted(chosen + rest, key=lambda example: int(example.text)) == examples
+    rare = stratified(examples[:690] + examples[-2:], 3, 0)[0] + stratified([*examples[:50], *examples[-1:]], 2, 0)[0]
+    assert Counter(example.label for example in rare) == {"a": 3, "c": 2}
     assert chosen == stratified(examples, 100, 0)[0]
     assert chosen != stratified(examples, 100, 1)[0]
 

@@ -136,7 +136,7 @@ def test_micro_batches_and_recomputed_activations_change_nothing(
     assert same(whole.folder, parts.folder, tolerance=2e-5)
     assert not same(whole.folder, Path(name), tolerance=1e-3)
     # Adam forgives a gradient that is four times too large; the loss does not.
-    first, second = (found.manifest["loss"]["training"]["last"] for found in (whole, parts))
+    first, second = (found.manifest["loss"]["training"]["first"] for found in (whole, parts))
     assert first == pytest.approx(second, rel=1e-4)
 
 

@@ -94,7 +94,7 @@ def classify(
         InputError: a row lacks its label, or has one that the model does not know.
     """
     need_training("evaluate classify")
-    check_finished(model)
+    check_finished(model, one=False)
     path = Path(model) / MANIFEST
     tuned = read_json(path) if path.is_file() else {}
     if tuned.get("kind") == "finetune":

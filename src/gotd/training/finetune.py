@@ -103,8 +103,10 @@ def finetune(
         return TrainedModel(artifact.folder, artifact.finished)
     started = time.perf_counter()
     examples, judged, counts = _examples(train, dev, columns, size, how.seed)
-    classes = classes_of(examples, "training data") if label_field else []
-    check_classes(judged, classes, "dev data") if label_field else None
+    classes: list[str] = []
+    if label_field:
+        classes = classes_of(examples, "training data")
+        check_classes(judged, classes, "dev data")
     counts["classes"] = _shares(examples, classes)
     task = _Task(model, kind, examples, judged, classes, best_by)
     told = []
@@ -117,7 +119,7 @@ def finetune(
             "objective": "classification" if label_field else "language",
             "classes": classes,
             "counts": counts,
-            "models": [str(Path(result["folder"])) for result in told],
+            "models": [result["folder"] for result in told],
             "seeds": told,
             "dev": _over_seeds(told, bool(label_field)),
             "seconds_total": time.perf_counter() - started,

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gotd.artifacts import MANIFEST, STARTED, read_json
 from gotd.encoders.local import file_digest, load, require
 from gotd.encoders.transformer import TOKENIZER_FILES
 from gotd.encoders.weights import resolve_device
@@ -187,7 +188,7 @@ def model_inputs(name: str) -> list[str]:
     folder = Path(name)
     if not folder.is_dir():
         return [name]
-    found = sorted({path for pattern in _MODEL_FILES for path in folder.glob(pattern) if path.name != "manifest.json"})
+    found = sorted({path for pattern in _MODEL_FILES for path in folder.glob(pattern) if path.name != MANIFEST})
     if not found:
         raise SettingsError(f"{name}: holds no model. Pass a folder written by save_pretrained.")
     return [f"{folder.resolve()} {file_digest(*found)} {_names(found)}"]
@@ -197,8 +198,15 @@ def _names(paths: list[Path]) -> str:
     return hashlib.sha256("\n".join(path.name for path in paths).encode()).hexdigest()[:8]
 
 
-def check_finished(name: str) -> None:
-    """Refuse the folder of a training that has not ended."""
+def check_finished(name: str, *, one: bool = True) -> None:
+    """Refuse the folder of a training that has not ended, and, where `one` model is wanted, one that holds several."""
     folder = Path(name)
-    if (folder / "started.json").exists() and not (folder / "manifest.json").exists():
-        raise ArtifactError(f"{name}: this training has not ended; run its command again, and it goes on")
+    if not (folder / MANIFEST).exists():
+        if (folder / STARTED).exists():
+            raise ArtifactError(f"{name}: this training has not ended; run its command again, and it goes on")
+        return
+    models = read_json(folder / MANIFEST).get("models", ["."])
+    if one and len(models) > 1:
+        raise SettingsError(
+            f"{name}: holds {len(models)} models, one a seed; pass one of them, such as {folder / models[0]}"
+        )
