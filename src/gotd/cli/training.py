@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -14,13 +15,15 @@ model = click.option("--model", "-m", required=True, help="Folder, or name on th
 text_field = click.option("--text-field", help="Field or template with the text.  [default: text, content, ...]")
 device = click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 micro_batch = click.option(
-    "--micro-batch", type=click.IntRange(1), help="Texts on the device at a time; changes memory, not the result."
+    "--micro-batch", type=click.IntRange(1), help="Texts on the device at a time.  [default: all of the batch]"
 )
 lora = click.option("--lora", type=click.IntRange(1), metavar="RANK", help="Train low-rank factors alone (peft).")
-running = opt.chain(
-    click.option("--batch-size", "batch", type=click.IntRange(1), help="Windows or texts a step.  [default: 16]"),
+device_and_seed = opt.chain(
+    device, click.option("--seed", default=0, show_default=True, help="Of order, masks, dropout and new layers.")
+)
+memory = opt.chain(
     micro_batch,
-    click.option("--gradient-checkpointing", is_flag=True, help="Less memory, about a third more time."),
+    click.option("--gradient-checkpointing", is_flag=True, help="Less memory, more time."),
     click.option(
         "--precision",
         type=click.Choice(["auto", "float32", "bf16"]),
@@ -28,15 +31,24 @@ running = opt.chain(
         show_default=True,
         help="auto: bf16 arithmetic where a GPU has it; bf16: bf16 weights too.",
     ),
-    device,
-    click.option("--seed", default=0, show_default=True, help="Of order, masks, dropout and new layers."),
 )
-learning = opt.chain(
-    click.option("--lr", type=float, help="Learning rate.  [default: 5e-5; 2e-4 with --lora]"),
-    click.option("--epochs", type=float, help="Passes over the data."),
-    click.option("--window", type=click.IntRange(8), help="Tokens at a time.  [default: the model's, up to 1024]"),
-    click.option("--patience", type=click.IntRange(1), help="Measurements without a new best before it stops."),
-)
+
+
+def learning(
+    lr: str, epochs: str, batch: str, window: str = "the model's, up to 1024"
+) -> Callable[[opt.Command], opt.Command]:
+    """The flags of every kind of training, with the defaults of this one."""
+    return opt.chain(
+        click.option("--lr", type=float, help=f"Learning rate.  [default: {lr}]"),
+        click.option("--epochs", type=float, help=f"Passes over the data.  [default: {epochs}]"),
+        click.option(
+            "--batch-size", "batch", type=click.IntRange(1), help=f"Windows or texts a step.  [default: {batch}]"
+        ),
+        click.option("--window", type=click.IntRange(8), help=f"Tokens at a time.  [default: {window}]"),
+        click.option(
+            "--patience", type=click.IntRange(1), help="Measurements without a new best before it stops.  [default: 3]"
+        ),
+    )
 
 
 def gathered(given: dict[str, Any]) -> dict[str, Any]:
@@ -59,11 +71,11 @@ def gathered(given: dict[str, Any]) -> dict[str, Any]:
 @click.option("--target", "-t", multiple=True, help="Held-out examples of the task: keep the weights that fit them.")
 @click.option("--preset", type=click.Choice(PRESETS), help="Published settings; flags beside it go before.")
 @click.option("--tokens", type=click.IntRange(1), help="Train on so many tokens, instead of --epochs.")
-@opt.chain(lora, learning)
+@opt.chain(lora, learning("5e-5; 2e-4 with --lora", "1", "16"))
 @click.option("--mask", type=float, help="Share of tokens to guess, for masked models.  [default: 0.15]")
 @click.option("--reference", "-r", multiple=True, help="What the model was trained on, for --replay.")
 @click.option("--replay", default="0%", show_default=True, help="Share of the tokens from --reference.")
-@opt.chain(running, text_field, opt.target_text, opt.on_error, opt.overwrite, opt.json)
+@opt.chain(memory, device_and_seed, text_field, opt.target_text, opt.on_error, opt.overwrite, opt.json)
 def warmup(as_json: bool, **given: Any) -> None:
     """Let a model read the selection before it is fine-tuned."""
     from gotd.display import progress_bar
@@ -92,7 +104,8 @@ def warmup(as_json: bool, **given: Any) -> None:
     show_default=True,
     help="The figure on --dev that chooses.",
 )
-@opt.chain(lora, learning, running, text_field, opt.overwrite, opt.json)
+@opt.chain(lora, learning("2e-5; 2e-4 with --lora", "10; 3 without labels", "16"))
+@opt.chain(memory, device_and_seed, text_field, opt.overwrite, opt.json)
 def finetune(as_json: bool, **given: Any) -> None:
     """Train a model on the task: a classifier by labels, or a language model without."""
     from gotd.display import progress_bar
@@ -114,7 +127,8 @@ def finetune(as_json: bool, **given: Any) -> None:
 @click.option("--label-field", help="Field with the class.  [default: none: tell texts from each other]")
 @opt.chain(opt.output)
 @click.option("--dev", multiple=True, help="Labelled examples that choose the checkpoint.  [default: a tenth]")
-@opt.chain(learning, running, text_field, opt.overwrite, opt.json)
+@opt.chain(learning("2e-5; 3e-5 without labels", "3; 1 without labels", "32; 64 without labels", "256"))
+@opt.chain(memory, device_and_seed, text_field, opt.overwrite, opt.json)
 def tune_encoder(as_json: bool, **given: Any) -> None:
     """Tune an encoder on the task, for `gotd select --encoder FOLDER`."""
     from gotd.display import progress_bar
