@@ -181,7 +181,7 @@ def test_without_labels_it_is_a_language_model(gpt: Path, train: str, dev: str, 
     assert perplexity(str(tmp_path / "tuned"), test, device="cpu").bits_per_byte < before - 0.5
 
 
-def test_what_is_refused(mlm: Path, train: str, dev: str, test: str, write, tmp_path: Path) -> None:
+def test_what_is_refused(mlm: Path, train: str, dev: str, test: str, write, tmp_path: Path, monkeypatch) -> None:
     one = write("one.jsonl", [{"text": "common1", "y": 1}] * 5)
     with pytest.raises(InputError, match="one class only"):
         finetune(str(mlm), one, tmp_path / "a", **QUICK)
@@ -202,3 +202,10 @@ def test_what_is_refused(mlm: Path, train: str, dev: str, test: str, write, tmp_
             classify(str(tmp_path / "b"), seen, device="cpu")
     with pytest.raises(InputError, match="test data has 2 examples of class '7'"):
         classify(str(tmp_path / "b"), other, device="cpu")
+
+    def cramped(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+
+    monkeypatch.setattr("transformers.BertForSequenceClassification.forward", cramped)
+    with pytest.raises(SettingsError, match="memory with 32 texts of up to 64 tokens at a time"):
+        classify(str(tmp_path / "b"), test, device="cpu")

@@ -22,6 +22,7 @@ from gotd.training.classify import AUTO, Encoded, encode, padded_tokenizer, pred
 from gotd.training.documents import inputs_of
 from gotd.training.finetune import model_folders
 from gotd.training.labelled import Columns, Example, check_classes, read_examples
+from gotd.training.memory import room_for
 from gotd.training.models import check_finished, load_model, need_training, quiet, window_of
 
 
@@ -140,7 +141,8 @@ def _predicted(
     check_classes(examples, classes, "test data")
     longest = window_of(model, tokenizer, window)
     encoded = encode(examples, tokenizer, longest, classes)
-    logits = predict(model, encoded, collator(tokenizer.pad_token_id), False, batch)
+    with room_for(f"{batch} texts of up to {longest} tokens", f"--batch-size {max(1, batch // 2)}"):
+        logits = predict(model, encoded, collator(tokenizer.pad_token_id), False, batch)
     return classes, encoded, longest, logits.argmax(1).astype(np.int64)
 
 

@@ -29,7 +29,7 @@ from gotd.engine import Progress, silent
 from gotd.errors import InputError, SettingsError
 from gotd.training.documents import texts_of
 from gotd.training.language import check_vocabulary
-from gotd.training.memory import out_of_memory
+from gotd.training.memory import room_for
 from gotd.training.models import (
     check_finished,
     kind_of,
@@ -173,18 +173,11 @@ def score_texts(
     started = time.perf_counter()
     score: _Causal | _Masked
     score = _Causal(model, before, batch) if kind == "causal" else _Masked(model, tokenizer, before, after, batch)
-    full = False
-    try:
+    smaller = f"--batch-size {batch // 2}" if batch > 1 else f"--window {longest // 2}"
+    with room_for(f"{batch} windows of {longest} tokens", smaller):
         for number, (document, value) in enumerate(score(spans)):
             nats[document] += value
             progress("scoring", number + 1, len(spans))
-    except Exception as error:
-        if not out_of_memory(error):
-            raise
-        full = True
-    if full:
-        smaller = f"--batch-size {batch // 2}" if batch > 1 else f"--window {longest // 2}"
-        raise SettingsError(f"out of memory with {batch} windows of {longest} tokens at a time. Pass {smaller}")
     if not all(math.isfinite(value) for value in nats):
         raise InputError(f"{name}: the loss of a text is not finite; the weights are damaged, or overflow in float16")
     unknown = tokenizer.unk_token_id

@@ -27,7 +27,7 @@ from gotd.errors import SettingsError
 from gotd.evaluation.perplexity import start_token
 from gotd.evaluation.scorers import load_scorer
 from gotd.training.documents import texts_of
-from gotd.training.memory import out_of_memory
+from gotd.training.memory import room_for
 from gotd.training.models import (
     check_finished,
     kind_of,
@@ -124,20 +124,11 @@ def toxicity(
     started = time.perf_counter()
     written: list[list[str]] = []
     torch.manual_seed(seed)
-    full = False
-    try:
+    smaller = f"--batch-size {batch // 2}" if batch > 1 else "--continuations 10, say"
+    with room_for(f"{batch} prompts of {continuations} continuations", smaller):
         for group in _groups(rows, batch):
             progress("writing", len(written), len(rows))
             written += _continued(network, tokenizer, group, continuations, tokens, top_p)
-    except Exception as error:
-        if not out_of_memory(error):
-            raise
-        full = True
-    if full:
-        raise SettingsError(
-            f"out of memory with {batch} prompts of {continuations} continuations at a time. "
-            f"Pass --batch-size {max(1, batch // 2)}"
-        )
     scores = score([text for texts in written for text in texts]).reshape(len(prompts), continuations)
     if output is not None:
         _write(Path(output), prompts, written, scores)

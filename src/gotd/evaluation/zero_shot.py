@@ -29,7 +29,7 @@ from gotd.evaluation.metrics import Labels
 from gotd.evaluation.perplexity import padded, start_token
 from gotd.evaluation.templates import Template, load_template
 from gotd.training.language import check_vocabulary
-from gotd.training.memory import out_of_memory
+from gotd.training.memory import room_for
 from gotd.training.models import (
     check_finished,
     kind_of,
@@ -89,15 +89,8 @@ def zero_shot(
     check_vocabulary(network, tokenizer, model)
     longest = window_of(network, tokenizer, window)
     rows, cut = _rows(prompts, task, tokenizer, longest)
-    full = False
-    try:
+    with room_for(f"{batch} prompts", f"--batch-size {max(1, batch // 2)}"):
         likelihoods = _likelihoods(network, rows, batch, progress)
-    except Exception as error:
-        if not out_of_memory(error):
-            raise
-        full = True
-    if full:
-        raise SettingsError(f"out of memory with {batch} prompts at a time. Pass --batch-size {max(1, batch // 2)}")
     lengths = np.array([row.scored for row in rows], np.float64)
     if normalise == "bytes":
         lengths = np.tile([len(word.encode()) for word in task.words], len(rows) // len(task.words)).astype(float)

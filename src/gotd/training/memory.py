@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 
+from gotd.errors import SettingsError
 from gotd.training.batches import Collate, Items, Loss
 from gotd.training.models import arithmetic
 from gotd.training.settings import Machine, Recipe
@@ -15,11 +18,23 @@ _LOOKED_AT = 1_000  # items to find the longest among
 
 
 def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says so, of whatever device."""
     from accelerate.utils.memory import should_reduce_batch_size
 
     return isinstance(error, torch.OutOfMemoryError) or (
         isinstance(error, Exception) and should_reduce_batch_size(error)
     )
+
+
+@contextmanager
+def room_for(what: str, remedy: str) -> Iterator[None]:
+    """A lack of memory inside becomes one line: with `what` it happened, and the flag to pass."""
+    try:
+        yield
+    except Exception as error:
+        if not out_of_memory(error):
+            raise
+        raise SettingsError(f"out of memory with {what} at a time. Pass {remedy}") from error
 
 
 def memory_advice(model: Any, items: Items, collate: Collate, loss: Loss, recipe: Recipe, machine: Machine) -> str:
