@@ -25,7 +25,7 @@ import gotd
 from gotd.cli import main
 
 DOCS = Path(__file__).parent.parent / "docs" / "cli.md"
-COMMANDS = ("select", "fit", "score", "choose", "domains", "demo")
+COMMANDS = ("select", "fit", "score", "choose", "domains", "warmup", "finetune", "evaluate", "tune-encoder", "demo")
 WIDTH = 100
 ONE_LINE = re.compile(r"gotd: [^\n]+\n")
 BAR = "\u2501"
@@ -36,11 +36,26 @@ Fit = Callable[..., dict[str, Any]]
 def documentation() -> str:
     """docs/cli.md: what `--help` prints, at 100 columns."""
     pages = ["# The command line", "Made from `--help`; `tests/test_cli.py` says how to make it again."]
-    for command in ((), *((name,) for name in COMMANDS)):
+    for command in ((), *(path for name in COMMANDS for path in paths(name))):
         told = CliRunner().invoke(main, [*command, "--help"], prog_name="gotd", terminal_width=WIDTH)
         name = " ".join(("gotd", *command))
         pages += [f"## {name}", f"```text\n{told.stdout.rstrip()}\n```"]
     return "\n\n".join(pages) + "\n"
+
+
+def paths(name: str) -> list[tuple[str, ...]]:
+    """A command, and those below it where it is a group."""
+    below = getattr(main.commands[name], "commands", {})
+    return [(name,), *((name, inner) for inner in below)]
+
+
+def found(path: tuple[str, ...]) -> click.Command:
+    """The command at the end of a path."""
+    command: click.Command = main
+    for name in path:
+        assert isinstance(command, click.Group)
+        command = command.commands[name]
+    return command
 
 
 if __name__ == "__main__":
@@ -103,9 +118,9 @@ def test_documented_commands_are_all_there_are() -> None:
     assert set(COMMANDS) == set(main.commands)
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_every_flag_says_what_it_does(name: str) -> None:
-    flags = [option for option in main.commands[name].params if isinstance(option, click.Option)]
+@pytest.mark.parametrize("path", [path for name in COMMANDS for path in paths(name)], ids=" ".join)
+def test_every_flag_says_what_it_does(path: tuple[str, ...]) -> None:
+    flags = [option for option in found(path).params if isinstance(option, click.Option)]
     assert [option.name for option in flags if not option.help] == []
 
 

@@ -18,6 +18,7 @@ from glob import glob, has_magic
 from importlib import import_module
 from pathlib import Path
 
+import click
 import pytest
 import zstandard
 from click.testing import CliRunner
@@ -105,11 +106,14 @@ def parsed(words: list[str]) -> None:
         assert name.startswith("-") or name in main.commands, f"no command {name}"
         return
     assert name in main.commands, f"no command {name}"
-    with (
-        main.make_context("gotd", [name, *rest]) as whole,
-        main.commands[name].make_context(name, rest, parent=whole),
-    ):
-        pass
+    with main.make_context("gotd", [name, *rest]) as whole:
+        context, command = whole, main.commands[name]
+        while isinstance(command, click.Group):
+            name, *rest = rest
+            assert name in command.commands, f"no command {name}"
+            context, command = click.Context(command, parent=context), command.commands[name]
+        with command.make_context(name, rest, parent=context):
+            pass
 
 
 def typed(words: list[str]) -> None:
@@ -182,16 +186,21 @@ def test_readme_has_something_to_type() -> None:
     assert any(block.language == "python" for block in found)
 
 
+def flags_of(command: click.Command) -> set[str]:
+    """Of a command, and of those below it."""
+    own = {flag for p in command.params for flag in [*p.opts, *p.secondary_opts]}
+    below = command.commands.values() if isinstance(command, click.Group) else ()
+    return own.union(*map(flags_of, below))
+
+
 @by_page
 def test_commands_in_the_prose_exist(page: Path) -> None:
     """`gotd COMMAND --flag` names a command and flags of it; a flag alone is one of some command."""
-    flags = {
-        name: {flag for p in c.params for flag in [*p.opts, *p.secondary_opts]} for name, c in main.commands.items()
-    }
+    flags = {name: flags_of(command) for name, command in main.commands.items()}
     every = set().union(*flags.values(), {"--help", "--version"})
     for code in inline(page):
         words = code.split()
-        if words[0] == "gotd" and len(words) > 1 and re.fullmatch("[a-z]+", words[1]):
+        if words[0] == "gotd" and len(words) > 1 and re.fullmatch("[a-z-]+", words[1]):
             assert words[1] in flags, code
             known = flags[words[1]] | {"--help"}
         elif code.startswith("--"):

@@ -24,6 +24,7 @@ from gotd.errors import ArtifactError
 MANIFEST = "manifest.json"
 STARTED = "started.json"
 PARTS_DONE = "parts/*.done.json"
+CHECKPOINTS = "checkpoints/**/checkpoint-*"
 _ASKED = {"kind", "settings", "inputs"}
 _READ_BY_PEOPLE = orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY
 
@@ -53,7 +54,7 @@ class Artifact:
 
     def finish(self, found: Mapping[str, Any]) -> dict[str, Any]:
         """Write the manifest, last of all."""
-        manifest = {**self.asked, **found, "versions": versions()}
+        manifest = {**self.asked, "versions": versions(), **found}
         write_json(self.folder / MANIFEST, manifest)
         (self.folder / STARTED).unlink(missing_ok=True)
         return manifest
@@ -129,7 +130,8 @@ def _is_of(earlier: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:
 
 def _is_begun(folder: Path, earlier: Mapping[str, Any], kind: str) -> bool:
     """Whether anything in the folder is worth keeping: a manifest, a finished part, another stage's files."""
-    return (folder / MANIFEST).exists() or any(folder.glob(PARTS_DONE)) or earlier["kind"] != kind
+    worth = any(any(folder.glob(kept)) for kept in (MANIFEST, PARTS_DONE, CHECKPOINTS))
+    return worth or earlier["kind"] != kind
 
 
 def _difference(earlier: Mapping[str, Any], asked: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from gotd import __version__
-from gotd.cli import choosing
+from gotd.cli import choosing, evaluating, training
 from gotd.errors import GotdError
 
 
@@ -47,6 +47,10 @@ for command in (
     choosing.score,
     choosing.choose,
     choosing.domains,
+    training.warmup,
+    training.finetune,
+    evaluating.evaluate,
+    training.tune_encoder,
     choosing.demo,
 ):
     main.add_command(command)
