@@ -9,6 +9,7 @@ import click
 
 from gotd import __version__
 from gotd.cli import choosing
+from gotd.cli.config import configurable
 from gotd.errors import GotdError
 
 
@@ -49,4 +50,4 @@ for command in (
     choosing.domains,
     choosing.demo,
 ):
-    main.add_command(command)
+    main.add_command(configurable(command))

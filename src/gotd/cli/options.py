@@ -23,7 +23,7 @@ def chain(*options: Callable[[Command], Command]) -> Callable[[Command], Command
 
 
 MANY = "File, folder, glob or URL; may be given more than once."
-candidates = click.option("--candidates", "-c", multiple=True, required=True, help=f"The pool. {MANY}")
+candidates = click.option("--candidates", multiple=True, required=True, help=f"The pool. {MANY}")
 target = click.option("--target", "-t", multiple=True, required=True, help=f"Examples of the task. {MANY}")
 output = click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="Folder to make.")
 overwrite = click.option("--overwrite", is_flag=True, help="Replace what another gotd command left in --output.")
