@@ -15,6 +15,7 @@ from gotd.errors import ArtifactError, GotdError, InputError, MissingExtra, Sett
 
 if TYPE_CHECKING:
     from gotd.corpus import Fields
+    from gotd.export import Exported, export_selection
     from gotd.pipeline import select
     from gotd.potential import Potential
     from gotd.stages.choose import Selection, choose
@@ -27,6 +28,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Domain": "gotd.stages.domains",
+    "Exported": "gotd.export",
     "Fields": "gotd.corpus",
     "FitSettings": "gotd.stages.fit",
     "Potential": "gotd.potential",
@@ -34,6 +36,7 @@ _HOMES = {
     "Selection": "gotd.stages.choose",
     "choose": "gotd.stages.choose",
     "domains": "gotd.stages.domains",
+    "export_selection": "gotd.export",
     "fit": "gotd.stages.fit",
     "score": "gotd.stages.score",
     "select": "gotd.pipeline",
@@ -42,6 +45,7 @@ _HOMES = {
 __all__ = [
     "ArtifactError",
     "Domain",
+    "Exported",
     "Fields",
     "FitSettings",
     "GotdError",
@@ -53,6 +57,7 @@ __all__ = [
     "SettingsError",
     "choose",
     "domains",
+    "export_selection",
     "fit",
     "score",
     "select",

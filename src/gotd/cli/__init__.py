@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from gotd import __version__
-from gotd.cli import choosing
+from gotd.cli import choosing, exporting
 from gotd.cli.config import configurable
 from gotd.errors import GotdError
 
@@ -49,5 +49,6 @@ for command in (
     choosing.choose,
     choosing.domains,
     choosing.demo,
+    exporting.export,
 ):
     main.add_command(configurable(command))
