@@ -90,7 +90,7 @@ def test_llama_factory_reads_chats_in_turn(roles: list[str], read: bool) -> None
 def test_llama_factory_reads_it(
     shape: str, tiny: Path, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its own loader and tokenizer: every record becomes one example."""
+    """Its own loader and tokenizer: every record becomes one example, where texts are not packed as by default."""
     loader = pytest.importorskip("llamafactory.data.loader")
     from llamafactory.data.template import get_template_and_fix_tokenizer
     from llamafactory.hparams import get_train_args
@@ -98,7 +98,7 @@ def test_llama_factory_reads_it(
 
     selection = request.getfixturevalue(shape)
     monkeypatch.chdir(exported(selection, "llama-factory", tmp_path, model=str(tiny)).folder)
-    config = {**yaml.safe_load(Path("train.yaml").read_text()), "use_cpu": True, "report_to": "none"}
+    config = {**yaml.safe_load(Path("train.yaml").read_text()), "use_cpu": True, "report_to": "none", "packing": False}
     model, data, training, _, _ = get_train_args(config)
     tokenizer = load_tokenizer(model)["tokenizer"]
     template = get_template_and_fix_tokenizer(tokenizer, data)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from gotd import __version__
-from gotd.cli import choosing, exporting
+from gotd.cli import choosing, exporting, health
 from gotd.cli.config import configurable
 from gotd.errors import GotdError
 
@@ -52,3 +52,4 @@ for command in (
     exporting.export,
 ):
     main.add_command(configurable(command))
+main.add_command(health.doctor)
