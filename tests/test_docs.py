@@ -1,9 +1,9 @@
 """README.md and docs/*.md: what they tell to type runs, and what they point at is there.
 
 Commands and Python of one page run in its order, in one folder that holds `pool/` (three sources, 360 documents),
-`task.jsonl`, `reference.jsonl`, and the targets of docs/targets.md. What cannot run there is read all the same: of
-`gotd` commands with a word in capitals to fill in, or with an address of the network, the flags must exist; of other
-Python, the syntax must hold.
+`task.jsonl`, `reference.jsonl`, and the targets of docs/targets.md; YAML that begins with its name as a comment is
+written there. What cannot run there is read all the same: of `gotd` commands with a word in capitals to fill in, or
+with an address of the network, the flags must exist; of other Python, the syntax must hold.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SHELL = ("sh", "bash", "console", "shell")
 SET_UP = {"make", "pip", "git", "cd", "source", "export", "apt-get"}  # of a machine: `make test` itself is one
-ELSEWHERE = {"gotd demo": "tests/test_demo.py"}
+ELSEWHERE = {"gotd demo": "tests/test_demo.py", "gotd doctor": "tests/doctor/test_doctor.py"}
 REMOTE = re.compile(r"\b(hf|model2vec):|sentence-transformers/|://")
 TO_FILL_IN = re.compile(r"[A-Z]{2,}|\.\.\.|<.*>")
 TREE = re.compile(
@@ -173,6 +173,8 @@ def test_what_a_page_tells_to_type_runs(page: Path, workplace: Path, capsys: pyt
                         typed(words)
             elif block.language == "python":
                 execute(block, page)
+            elif block.language == "yaml" and (named := re.match(r"# ([\w.-]+\.yaml)\n", block.text)):
+                (workplace / named[1]).write_text(block.text)
         except (Exception, SystemExit) as error:
             raise AssertionError(f"{page.name}, the block at line {block.line}: {error}") from error
 

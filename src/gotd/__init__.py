@@ -15,6 +15,7 @@ from gotd.errors import ArtifactError, GotdError, InputError, MissingExtra, Sett
 
 if TYPE_CHECKING:
     from gotd.corpus import Fields
+    from gotd.export import Exported, export_selection
     from gotd.pipeline import select
     from gotd.potential import Potential
     from gotd.stages.choose import Selection, choose
@@ -28,6 +29,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Domain": "gotd.stages.domains",
+    "Exported": "gotd.export",
     "Fields": "gotd.corpus",
     "FitSettings": "gotd.stages.fit",
     "Potential": "gotd.potential",
@@ -36,6 +38,7 @@ _HOMES = {
     "Target": "gotd.stages.targets",
     "choose": "gotd.stages.choose",
     "domains": "gotd.stages.domains",
+    "export_selection": "gotd.export",
     "fit": "gotd.stages.fit",
     "score": "gotd.stages.score",
     "select": "gotd.pipeline",
@@ -44,6 +47,7 @@ _HOMES = {
 __all__ = [
     "ArtifactError",
     "Domain",
+    "Exported",
     "Fields",
     "FitSettings",
     "GotdError",
@@ -56,6 +60,7 @@ __all__ = [
     "Target",
     "choose",
     "domains",
+    "export_selection",
     "fit",
     "score",
     "select",

@@ -22,6 +22,7 @@ from rich.text import Text
 from gotd.engine import Progress
 
 if TYPE_CHECKING:
+    from gotd.export import Exported
     from gotd.stages.choose import Selection
     from gotd.stages.domains import Domain
 
@@ -30,6 +31,7 @@ _TEXT_WIDTH = 100
 _SOURCE_WIDTH = 40
 _NUMBERS_WIDTH = 60  # of all columns beside a source
 _SOURCES_SHOWN = 40
+_SHOWN = 5
 _STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # control characters, and writing directions
 
 
@@ -96,6 +98,24 @@ def show_selection(selection: Selection) -> None:
         out.print(line, soft_wrap=True)
     for text in _next(selection):
         out.print(text, soft_wrap=True)
+
+
+def show_export(found: Exported) -> None:
+    """What was written, what was left out, which licences are unknown, and what to type next."""
+    out, counts = console(), found.manifest["counts"]
+    kind = {"chat": "chats", "text": "texts"}[found.manifest["shape"]]
+    out.print(
+        f"Wrote {found.path} ({counts['exported']:,} {kind}), with README.md as its dataset card.", soft_wrap=True
+    )
+    if counts["rejected"]:
+        out.print(f"{counts['rejected']:,} of {counts['selected']:,} records left out: see rejects.jsonl.")
+    unknown = [_plain(source) for source, licence in found.manifest["licences"].items() if "not stated" in licence]
+    if unknown:
+        named = ", ".join(unknown[:_SHOWN]) + (", ..." if len(unknown) > _SHOWN else "")
+        out.print(f"Licence not stated for {named}; pass --license SOURCE=ID if you know it.", soft_wrap=True)
+    if unused := found.manifest["licences_unused"]:
+        out.print(f"--license was not needed for {', '.join(map(_plain, unused))}: each record states its own.")
+    out.print(f"Next:\n{found.manifest['use'].replace('FOLDER', str(found.folder))}", soft_wrap=True)
 
 
 def show_domains(found: Sequence[Domain]) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from gotd import __version__
-from gotd.cli import choosing, evaluating, training
+from gotd.cli import choosing, evaluating, exporting, health, training
+from gotd.cli.config import configurable
 from gotd.errors import GotdError
 
 
@@ -52,5 +53,7 @@ for command in (
     evaluating.evaluate,
     training.tune_encoder,
     choosing.demo,
+    exporting.export,
 ):
-    main.add_command(command)
+    main.add_command(configurable(command))
+main.add_command(health.doctor)
