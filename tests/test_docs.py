@@ -1,8 +1,9 @@
 """README.md and docs/*.md: what they tell to type runs, and what they point at is there.
 
 Commands and Python of one page run in its order, in one folder that holds `pool/` (three sources, 360 documents),
-`task.jsonl`, `reference.jsonl`, and the targets of docs/targets.md. What cannot run there is read all the same: of `gotd` commands with a word in
-capitals to fill in, or with an address of the network, the flags must exist; of other Python, the syntax must hold.
+`task.jsonl`, `reference.jsonl`, and the targets of docs/targets.md. What cannot run there is read all the same: of
+`gotd` commands with a word in capitals to fill in, or with an address of the network, the flags must exist; of other
+Python, the syntax must hold.
 """
 
 from __future__ import annotations
