@@ -93,6 +93,7 @@ class Aim:
 
     @property
     def avoid(self) -> bool:
+        """Whether it is to be left."""
         return self.weight < 0
 
 
