@@ -219,7 +219,7 @@ def _remarks(found: Mapping[str, Any]) -> Iterator[Text]:
         nothing_more = "duplicates and caps left nothing more to choose; add candidates"
         yield Text.assemble(("The budget is not full", "bold"), f": {nothing_more}.")
     needed = found["transport"]["rounds_needed"]
-    if max(1, len(found["rounds"])) < needed:
+    if max(1, len(found["rounds"])) < needed and not found.get("target_shares"):  # which take one round
         overshoots = "what one step predicts is off by more than a quarter"
         yield Text.assemble(("One round is too few", "bold"), f": {overshoots}; try --rounds {needed}.")
     if found["transport"]["after"] >= found["transport"]["random"]:
