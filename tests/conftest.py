@@ -142,7 +142,7 @@ def contents() -> Callable[[Path], dict[str, Any]]:
                 manifest = orjson.loads(path.read_bytes())
                 for part in (manifest, manifest.get("quality", {})):
                     for name in {"marginal_error", "marginal_error_pool"} & part.keys():
-                        part[name] = round(part[name], 6)
+                        part[name] = None if part[name] is None else round(part[name], 6)
                 found[path.name] = {name: value for name, value in manifest.items() if name not in _TIMES}
             elif path.suffix == ".parquet":
                 found[path.name] = pq.read_table(path).to_pydict()

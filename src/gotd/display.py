@@ -75,9 +75,13 @@ def show_selection(selection: Selection) -> None:
     """The table by source, the best and worst documents, transport before and after, and what to do next."""
     out, found = console(), selection.manifest
     counts, moved = found["counts"], found["transport"]
-    out.print(f"{counts['selected']:,} of {sum(row['pool'] for row in found['sources'].values()):,} documents")
+    of_target = "" if found.get("from_target") is None else f", and {len(selection):,} documents of the target itself"
+    pool = sum(row["pool"] for row in found["sources"].values())
+    out.print(f"{counts['selected']:,} of {pool:,} documents{of_target}")
     out.print(_by_source(found["sources"], _room(out)))
     for title, rows in (("Best", found["best"]), ("Worst", found["worst"])):
+        if not rows:
+            continue
         out.print(f"\n{title} {len(rows)} (the lower the score, the better)")
         out.print(_documents(rows, out.width))
     measure = moved["measure"][0].upper() + moved["measure"][1:]
@@ -86,7 +90,7 @@ def show_selection(selection: Selection) -> None:
     if "targets" in moved:
         out.print(_by_target(moved["targets"], _room(out)))
         out.print(f"\nAll of them by weight, in {moved['unit']}")
-    out.print(_transport(moved, counts["selected"]))
+    out.print(_transport(moved, len(selection)))
     out.print()
     for line in _remarks(found):
         out.print(line, soft_wrap=True)
@@ -216,8 +220,12 @@ def _remarks(found: Mapping[str, Any]) -> Iterator[Text]:
         passed_over = f"{found['duplicates']:,} documents repeat a better one and were passed over"
         yield Text(f"{passed_over}: see duplicates.parquet.")
     if not found["filled"]:
-        nothing_more = "duplicates and caps left nothing more to choose; add candidates"
+        add = "candidates" if found.get("from_target") is None else "to the target"
+        nothing_more = f"duplicates and caps left nothing more to choose; add {add}"
         yield Text.assemble(("The budget is not full", "bold"), f": {nothing_more}.")
+    turns = found.get("turns")
+    if turns is not None and turns["used"] > turns["exact"]:
+        yield Text.assemble(("Not all in turn", "bold"), f": {turns['advice'] or 'the lists hold no more documents'}.")
     needed = found["transport"]["rounds_needed"]
     if max(1, len(found["rounds"])) < needed and not found.get("target_shares"):  # which take one round
         overshoots = "what one step predicts is off by more than a quarter"

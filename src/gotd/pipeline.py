@@ -13,6 +13,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from gotd.artifacts import MANIFEST, Artifact, open_artifact, read_json
 from gotd.corpus import Fields, Inputs, OnError, OutputFormat, Reject, RejectWriter, find
 from gotd.engine import Progress, silent
 from gotd.selection.duplicates import Mode
+from gotd.selection.tokens import identity
 from gotd.stages.choose import MIX, Selection, check_rounds, checked, choose
 from gotd.stages.domains import domains
 from gotd.stages.fit import FitSettings, fit
@@ -45,6 +47,7 @@ def select(
     avoid: Targets | None = None,
     reference: Inputs | None = None,
     method: str = "gotd",
+    method_options: Mapping[str, Any] | None = None,
     encoder: str = "lsa",
     reg: float | None = None,
     debias: bool | None = None,
@@ -65,6 +68,7 @@ def select(
     shortlist: float = 10.0,
     target_shares: str | None = None,
     polish: int = 3,
+    tokenizer: str | None = None,
     seed: int = 0,
     fields: Fields | None = None,
     target_fields: Fields | None = None,
@@ -85,13 +89,15 @@ def select(
         avoid: as `target`: examples of what the selection is to leave.
         reference: what the model was trained on; left out, a sample of the candidates.
         method: `gotd`, or what it is compared with: `random`, `in-domain` (random within the `keep` nearest sources,
-            3 if left out), `nearest`, `mmd`, `dsir` or `knn-kde`. Transport before and after is measured all the same.
+            3 if left out), `nearest`, `round-robin`, `mmd`, `dsir`, `knn-kde` or `all-target`: see docs/methods.md.
+            Transport before and after is measured all the same.
+        method_options: of that method alone, such as `{"kind": "mean"}` of `nearest`.
         encoder: see `gotd.encoders.KNOWN_SPECS`.
         reg, debias, centre, whiten, remove_top, cost, fit_sample, target_sample, text_mass, seed: see `FitSettings`.
         paper: the published settings where reg, debias, centre and whiten are left out.
         keep: score only so many sources, those nearest to the target (see `domains`).
         rounds, mix, dedup, max_per_source, shortlist, target_shares: see `choose`.
-        held_out, polish: see `score`.
+        held_out, polish, tokenizer: see `score`.
         fields: where text, id and source are in a candidate or reference record.
         target_fields: the same for the target; left out, as for the candidates.
         on_error: `skip` names bad rows in `rejects.jsonl`; `fail` stops at the first.
@@ -108,6 +114,7 @@ def select(
     settings = fit_settings(
         paper=paper,
         method=method,
+        method_options=method_options or {},
         reg=reg,
         debias=debias,
         centre=centre,
@@ -136,6 +143,7 @@ def select(
         **asdict(how),
         "keep": keep,
         "polish": polish,
+        "tokenizer": identity(tokenizer),
         "on_error": on_error,
         "format": format,
         **described(goals),
@@ -183,6 +191,7 @@ def select(
         workers=workers,
         held_out=held_out,
         polish=polish,
+        tokenizer=tokenizer,
         device=device,
         progress=progress,
     )

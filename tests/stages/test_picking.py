@@ -8,10 +8,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 
 import gotd
 from gotd import SettingsError
+from gotd.cli import main
 from gotd.selection.methods import Batch
+from gotd.selection.methods.draws import uniform
+from gotd.selection.methods.uniform import PURPOSE
 from gotd.selection.rounds import rounds_needed
 
 
@@ -146,10 +150,40 @@ class TestMethods:
 
     def test_in_domain_is_random_within_the_nearest_sources(self, corpora, tmp_path: Path) -> None:
         found = gotd.select(
-            corpora.pool, corpora.target, "15docs", tmp_path / "out", method="in-domain", keep=1, workers=1
+            corpora.pool, corpora.target, "15docs", tmp_path / "out", method="in-domain", keep=1, dedup="off", workers=1
         )
         assert len(found.manifest["kept_sources"]) == 1
         assert set(found.to_arrow()["source"].to_pylist()) == set(found.manifest["kept_sources"])
+        kept = pq.read_table(found.scores)["id"].to_pylist()
+        assert ids(found) == [kept[i] for i in np.argsort(uniform(0, kept, PURPOSE))[:15]]
+
+    @pytest.mark.parametrize("kind", ["min", "mean"])
+    def test_options_reach_the_method(self, kind: str, corpora, tmp_path: Path) -> None:
+        """As a person types them; `min` and `mean` are other distances."""
+        asked = ["select", "-c", corpora.pool, "-t", corpora.target, "-k", "15docs", "-o", str(tmp_path / "out")]
+        asked += ["--dedup", "off", "--workers", "1", "--method", "nearest", "--method-option", f"kind={kind}"]
+        assert CliRunner().invoke(main, asked).exit_code == 0
+        found = gotd.Selection.load(tmp_path / "out")
+        assert found.manifest["settings"]["method_options"] == {"kind": kind}
+        potential, table = found.potential, found.to_arrow()
+        costs = 1 - potential.points(table["text"].to_pylist()) @ potential.objective.target.points.T
+        wanted = costs.amin(1) if kind == "min" else costs.mean(1)
+        assert np.allclose(table["score"].to_numpy(), wanted.numpy(), rtol=0, atol=1e-6)
+
+    @pytest.mark.parametrize(
+        ("method", "option", "said"),
+        [
+            ("nearest", "kin=min", 'nearest has no option "kin"; known: kind. Did you mean kind?'),
+            ("dsir", "noise=maybe", "dsir: noise is 'maybe'; wanted bool"),
+            ("gotd", "kind=min", 'gotd has no option "kind"; it takes none'),
+            ("nearest", "kind", 'found "kind", wanted NAME=VALUE'),
+        ],
+    )
+    def test_an_option_that_does_not_fit_is_named_before_anything_is_read(
+        self, method: str, option: str, said: str, tmp_path: Path
+    ) -> None:
+        asked = ["select", "-c", "absent", "-t", "absent", "-k", "1", "-o", str(tmp_path / "out")]
+        assert said in CliRunner().invoke(main, [*asked, "--method", method, "--method-option", option]).stderr
 
     def test_rounds_need_the_gradient(self, corpora, tmp_path: Path) -> None:
         with pytest.raises(SettingsError, match="2 rounds go down the gradient, which method dsir has not"):

@@ -69,7 +69,7 @@ def test_a_weight_alone_changes_nothing(selected: Path, corpora, contents, tmp_p
     """Scores, files and manifest of one target are those without a weight, to the bit."""
     gotd.select(corpora.pool, [Target(corpora.target, 5)], "15docs", tmp_path / "out", workers=1)
     assert contents(tmp_path / "out") == contents(selected)
-    assert table(gotd.Selection.load(selected)).column_names[-1] == "piece"
+    assert table(gotd.Selection.load(selected)).column_names[-1] == "checksum"
 
 
 def test_paths_in_a_list_are_one_target(files, select) -> None:
@@ -104,7 +104,7 @@ def test_each_of_several_has_a_column(files, select, rows) -> None:
     assert np.array_equal(scores["score_other"].to_numpy(), priced.own[1].numpy())
     alone = table(select(files["a"], 5, avoid=Target(files["c"], 0.5)))["score"].to_numpy()
     assert np.corrcoef(alone, scores["score_a"].to_numpy())[0, 1] > 0.9999
-    assert table(select(files["a"], 5, avoid=files["c"])).column_names[-1] == "piece"
+    assert table(select(files["a"], 5, avoid=files["c"])).column_names[-1] == "checksum"
 
 
 def test_shards_of_any_size_give_the_same_bits(files, contents, small_shards, tmp_path: Path) -> None:
@@ -293,7 +293,7 @@ class TestOtherMethods:
         means = [term.objective.target.points.double().mean(0) for term in potential.terms]
         wanted = potential.reference.points.double().mean(0) - (0.75 * means[0] + 0.25 * means[1])
         torch.testing.assert_close(potential.method.difference, wanted.float(), rtol=0, atol=1e-5)
-        assert table(found).column_names[-1] == "piece"
+        assert table(found).column_names[-1] == "checksum"
         assert [row["name"] for row in found.manifest["transport"]["targets"]] == ["a", "b"]
         assert found.manifest["quality"]["marginal_error_pool"] is None
 

@@ -87,7 +87,9 @@ def test_a_part_of_nothing_is_named() -> None:
 def picked(ids: list[str]) -> Picked:
     count = len(ids)
     zeros = np.zeros(count, np.int64)
-    return Picked(ids, np.zeros(count, np.float32), np.full(count, 10, np.int32), zeros, zeros, zeros)
+    return Picked(
+        ids, np.zeros(count, np.float32), np.full(count, 10, np.int32), zeros, zeros, zeros, np.zeros(count, np.uint32)
+    )
 
 
 def lists(*given: str, text=lambda id: f"text of {id} alone", source=lambda id: "web") -> Lists:

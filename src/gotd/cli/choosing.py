@@ -20,6 +20,7 @@ from gotd.cli import options as opt
 @click.option("--keep", type=click.IntRange(1), help="Score only the sources nearest to the target, so many.")
 @opt.chain(
     opt.held_out,
+    opt.tokenizer,
     opt.rounds,
     opt.mix,
     opt.dedup,
@@ -87,7 +88,7 @@ def fit(as_json: bool, **given: Any) -> None:
 @click.command()
 @click.argument("selector", type=click.Path(path_type=Path))
 @click.argument("pool", nargs=-1, required=True)
-@opt.chain(opt.output, opt.fields, opt.held_out, opt.on_error, opt.workers, opt.device)
+@opt.chain(opt.output, opt.fields, opt.held_out, opt.tokenizer, opt.on_error, opt.workers, opt.device)
 @click.option(
     "--polish",
     default=3,

@@ -55,7 +55,11 @@ budget = click.option(
     "--budget",
     "-k",
     required=True,
-    help="How much to choose: 5000docs, 5% or 2000000tokens (four bytes each).",
+    help="How much to choose: 5000docs, 5% or 2000000tokens (four bytes each, or those of score's --tokenizer).",
+)
+tokenizer = click.option(
+    "--tokenizer",
+    help="What counts tokens: a tokenizer.json, its folder, or a model's id on the hub.  [default: four bytes each]",
 )
 held_out = click.option(
     "--held-out",
@@ -118,16 +122,42 @@ target_text = click.option("--target-text-field", help="--text-field of the targ
 
 
 def method(*names: str) -> Callable[[Command], Command]:
-    return click.option(
-        "--method",
-        type=click.Choice(names),
-        default="gotd",
-        show_default=True,
-        help="How to rank the candidates; what is not gotd is there to compare with.",
+    return chain(
+        click.option(
+            "--method",
+            type=click.Choice(names),
+            default="gotd",
+            show_default=True,
+            help="How to rank the candidates; what is not gotd is there to compare with.",
+        ),
+        click.option(
+            "--method-option",
+            "method_options",
+            multiple=True,
+            metavar="NAME=VALUE",
+            callback=_named_values,
+            help="Of that method alone, such as kind=mean of nearest; may be given more than once.",
+        ),
     )
 
 
-scored_methods = ("gotd", "random", "nearest", "mmd", "dsir", "knn-kde")
+def _named_values(context: click.Context, option: click.Parameter, given: tuple[str, ...]) -> dict[str, Any]:
+    """`sample=500` as a number, `noise=false` as a truth value, `kind=mean` as a word."""
+    import orjson
+
+    values: dict[str, Any] = {}
+    for pair in given:
+        name, sign, value = pair.partition("=")
+        if not sign:
+            raise click.BadParameter(f'found "{pair}", wanted NAME=VALUE', context, option)
+        try:
+            values[name] = orjson.loads(value)
+        except orjson.JSONDecodeError:
+            values[name] = value
+    return values
+
+
+scored_methods = ("gotd", "random", "nearest", "round-robin", "mmd", "dsir", "knn-kde", "all-target")
 fitting = chain(
     click.option(
         "--encoder",

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from gotd.errors import SettingsError
 from gotd.selection.budget import Budget
 
-_COLUMNS = ("id", "score", "tokens", "file", "position", "piece")
+_COLUMNS = ("id", "score", "tokens", "file", "position", "piece", "checksum")
 _RANDOM_AT_MOST = 5_000
 _SLACK = 1 << 16
 
@@ -33,6 +33,7 @@ class Picked:
     file: NDArray[np.int32]
     position: NDArray[np.int64]
     piece: NDArray[np.int32]
+    checksum: NDArray[np.uint32]
 
     def __len__(self) -> int:
         return len(self.id)
@@ -46,8 +47,15 @@ class Picked:
     def take(self, rows: Sequence[int]) -> Picked:
         """Some of the rows, in the order given."""
         at = np.array(rows, dtype=np.int64)
-        ids = [self.id[row] for row in rows]
-        return Picked(ids, self.score[at], self.tokens[at], self.file[at], self.position[at], self.piece[at])
+        return Picked(
+            [self.id[row] for row in rows],
+            self.score[at],
+            self.tokens[at],
+            self.file[at],
+            self.position[at],
+            self.piece[at],
+            self.checksum[at],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +129,7 @@ def rank(
     seed: int,
     worst: int,
     stretch: float = 1.0,
+    estimated: bool = True,
 ) -> Ranking:
     """Stream the scores twice, once for the best and worst and once for a random choice as large.
 
@@ -131,6 +140,7 @@ def rank(
         seed: of the random choice.
         worst: how many of the worst to return.
         stretch: how many budgets the best are to fill, so that some can be passed over.
+        estimated: whether tokens are, to say so.
 
     Raises:
         SettingsError: the budget is above the pool, or below the first document.
@@ -154,7 +164,8 @@ def rank(
     best = lowest.taken()
     if count is None and tokens < budget.amount:
         raise SettingsError(
-            f"the budget is {budget} and the pool holds {tokens} (estimated); lower --budget or add candidates"
+            f"the budget is {budget} and the pool holds {tokens}{' (estimated)' if estimated else ''}; "
+            "lower --budget or add candidates"
         )
     size = count if count is not None else int((np.cumsum(best.tokens, dtype=np.int64) <= budget.amount).sum())
     if not size:
@@ -199,4 +210,5 @@ def _picked(rows: pa.Table) -> Picked:
         rows["file"].to_numpy().astype(np.int32),
         rows["position"].to_numpy().astype(np.int64),
         rows["piece"].to_numpy().astype(np.int32),
+        rows["checksum"].to_numpy().astype(np.uint32),
     )

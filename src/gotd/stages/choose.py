@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
+from zlib import crc32
 
 import numpy as np
 import pyarrow as pa
@@ -28,13 +29,15 @@ from gotd.selection.budget import Budget
 from gotd.selection.caps import Cap
 from gotd.selection.duplicates import Duplicate, Mode
 from gotd.selection.methods import GOTD
-from gotd.selection.ranking import Picked, Ranking, lowest_by, rank
+from gotd.selection.methods.all_target import AllTarget
+from gotd.selection.ranking import Picked, lowest_by, rank
 from gotd.selection.rounds import rounds_needed
 from gotd.selection.several import Blend, accounts
-from gotd.stages.picking import Pick, PickSettings, pick
+from gotd.stages.picking import Choice, Pick, PickSettings, pick
 from gotd.stages.score import masses, points_of
 from gotd.stages.scores import NAME, REJECTS, Scores, own_column
 from gotd.stages.sharing import Lists, check_shares, divided, joined, parse_shares, share_out
+from gotd.stages.target_alone import target_alone
 from gotd.transport import Measure, summarised
 
 MIX = 0.1
@@ -63,7 +66,8 @@ class Selection:
         return cls(Path(folder), load_manifest(folder, kind))
 
     def __len__(self) -> int:
-        return int(self.manifest["counts"]["selected"])
+        # Under `all-target` the documents are the target's, and none of the pool is selected.
+        return int((self.manifest.get("from_target") or self.manifest["counts"])["selected"])
 
     @property
     def path(self) -> Path:
@@ -147,8 +151,13 @@ def choose(
     check_rounds(rounds, method)
     check_shares(target_shares, [term.name for term in potential.terms if term.weight > 0], rounds, method)
     fields = Fields(**scored.manifest["settings"]["fields"])
-    choice = _picked if target_shares is None else _shared
-    ranking, chosen, documents = choice(scored, wanted, how, potential, fields, seed)
+    if isinstance(potential.method, AllTarget):
+        choice = target_alone(scored, wanted, how, potential, potential.method, seed)
+    elif target_shares is None:
+        choice = _picked(scored, wanted, how, potential, fields, seed)
+    else:
+        choice = _shared(scored, wanted, how, potential, fields, seed)
+    ranking, chosen, documents = choice.ranking, choice.pick, choice.documents
     best = ranking.best.take(chosen.rows)
     progress("writing", 1, 3)
     calibrated = _calibrated(best.score, ranking.mean, ranking.pool)
@@ -163,11 +172,14 @@ def choose(
     artifact.finish(
         {
             "selected": path.name,
-            "counts": _counts(scored, len(documents), int(best.tokens.sum())),
+            "counts": _counts(scored, choice, int(best.tokens.sum())),
+            "tokenizer": scored.manifest["settings"]["tokenizer"],
+            "turns": _turns(scored, chosen),
             "duplicates": len(chosen.duplicates),
             "filled": chosen.full,
             "rejects": scored.manifest["rejects"],
-            "sources": _by_source(scored.manifest["sources"], documents),
+            "from_target": choice.from_target,
+            "sources": _by_source(scored.manifest["sources"], [] if choice.from_target else documents),
             **({} if target_shares is None else {"target_shares": _by_target(target_shares, potential, chosen, best)}),
             "transport": _transport(potential, documents, random, best, mix),
             "rounds": [asdict(step) for step in chosen.rounds],
@@ -189,25 +201,27 @@ def choose(
 
 def _picked(
     scored: Scores, budget: Budget, how: PickSettings, potential: Potential, fields: Fields, seed: int
-) -> tuple[Ranking, Pick, list[Document]]:
+) -> Choice:
     """The choice, from a shortlist that is made longer until it fills the budget or is the pool."""
     pool, stretch = scored.manifest["counts"]["scored"], how.stretch
+    estimated = scored.manifest["settings"]["tokenizer"] is None
     while True:
-        ranking = rank(scored.batches, budget, pool, seed=seed, worst=_SHOWN, stretch=stretch)
+        ranking = rank(scored.batches, budget, pool, seed=seed, worst=_SHOWN, stretch=stretch, estimated=estimated)
         shortlist = _fetched(scored, ranking.best, fields)
         whole = len(shortlist) == pool
         chosen = pick(shortlist, ranking.best.tokens.tolist(), budget, ranking.size, how, potential, whole=whole)
         if chosen.full or whole:
-            return ranking, chosen, [shortlist[row] for row in chosen.rows]
+            return Choice(ranking, chosen, [shortlist[row] for row in chosen.rows])
         stretch *= 2
 
 
 def _shared(
     scored: Scores, budget: Budget, how: PickSettings, potential: Potential, fields: Fields, seed: int
-) -> tuple[Ranking, Pick, list[Document]]:
+) -> Choice:
     """The choice of each target by its own score, from lists made longer until they fill its share or are the pool."""
     pool, stretch, names = scored.manifest["counts"]["scored"], how.stretch, potential.owners
-    ranking = rank(scored.batches, budget, pool, seed=seed, worst=_SHOWN)
+    estimated = scored.manifest["settings"]["tokenizer"] is None
+    ranking = rank(scored.batches, budget, pool, seed=seed, worst=_SHOWN, estimated=estimated)
     budgets = divided(budget, pool, parse_shares(how.target_shares or ""), names)
     while True:
         found = [lowest_by(scored.batches, own_column(name), part, pool, stretch) for name, part in zip(names, budgets)]
@@ -216,7 +230,7 @@ def _shared(
         whole = min(map(len, orders)) == pool
         chosen = share_out(lists, budgets, names, ranking.size, budget, how, whole=whole)
         if chosen.full or whole:
-            return replace(ranking, best=every), chosen, [lists.documents[row] for row in chosen.rows]
+            return Choice(replace(ranking, best=every), chosen, [lists.documents[row] for row in chosen.rows])
         stretch *= 2
 
 
@@ -252,9 +266,10 @@ def _fetched(scored: Scores, picked: Picked, fields: Fields) -> list[Document]:
     for number, addresses in rows.items():
         for document in fetch(files[number], list(addresses), fields):
             row = addresses[document.position, document.piece]
-            if document.id != picked.id[row]:
+            if document.id != picked.id[row] or crc32(document.record) != picked.checksum[row]:
+                other = "another record under that id" if document.id == picked.id[row] else document.id
                 raise InputError(
-                    f"{files[number].path} changed since it was scored: found {document.id}, "
+                    f"{files[number].path} changed since it was scored: found {other}, "
                     f"wanted {picked.id[row]}. Score it again"
                 )
             found[row] = document
@@ -321,15 +336,22 @@ def _write_duplicates(folder: Path, duplicates: Sequence[Duplicate]) -> None:
     pq.write_table(pa.table(rows, schema=schema), folder / DUPLICATES)
 
 
-def _counts(scored: Scores, selected: int, tokens: int) -> dict[str, int]:
-    counts = scored.manifest["counts"]
+def _counts(scored: Scores, choice: Choice, tokens: int) -> dict[str, int]:
+    """Rows of the pool; the tokens are those of the selection, wherever it comes from."""
+    counts, selected = scored.manifest["counts"], 0 if choice.from_target else len(choice.documents)
     return {
         "read": counts["read"],
         "selected": selected,
         "not_selected": counts["scored"] - selected + counts["outside"],
         "rejected": counts["rejected"],
-        "tokens_estimated": tokens,
+        "tokens_estimated" if scored.manifest["settings"]["tokenizer"] is None else "tokens": tokens,
     }
+
+
+def _turns(scored: Scores, chosen: Pick) -> dict[str, Any] | None:
+    """How far the turns of round-robin are exact, and how far down the ranking the choice went, duplicates included."""
+    turns = scored.manifest["turns"]
+    return None if turns is None else {**turns, "used": max(chosen.rows, default=-1) + 1}
 
 
 def _by_source(pool: dict[str, int], documents: Sequence[Document]) -> dict[str, dict[str, int]]:
@@ -365,8 +387,9 @@ def _transport(
         phi = best.score.astype(np.float64)
     else:
         phi = potential.priced(points_of(selected, potential)).f.double().numpy()
-    weights = best.tokens if potential.settings.get("text_mass") == "tokens" else None
-    predicted = before + mix * (float(np.average(phi, weights=weights)) - potential.level)
+    mass = masses(selected, potential.settings.get("text_mass", "docs"))
+    mean = float(np.average(phi, weights=None if mass is None else mass.numpy()))
+    predicted = before + mix * (mean - potential.level)
     some, few = _some(selected, potential), _some(random, potential)
     after, by_chance = (_solved(potential, start, summary, added, mix) for added in (some, few))
     return {

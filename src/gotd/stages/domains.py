@@ -12,13 +12,13 @@ from statistics import fmean
 
 import numpy as np
 
-from gotd.corpus import Document, Fields, Inputs, OnError, find, sample
+from gotd.corpus import Document, Fields, Inputs, OnError, find
 from gotd.encoders import Encoder, fit_encoder
 from gotd.encoders.precomputed import Precomputed
 from gotd.engine import Progress, silent
 from gotd.errors import InputError, SettingsError
 from gotd.selection.gradient import between_halves
-from gotd.stages.fit import FitSettings
+from gotd.stages.fit import FitSettings, sample_alike
 from gotd.stages.score import vectors_of
 from gotd.stages.targets import Aim, Targets, aims
 from gotd.transport import Cost, Measure, Problem, solve
@@ -99,7 +99,7 @@ def domains(
 
 
 def _wanted(goal: Aim, fields: Fields, settings: FitSettings, on_error: OnError) -> list[Document]:
-    found = sample(goal.files, fields, settings.target_sample, settings.seed, on_error).documents
+    found = sample_alike(goal.files, fields, settings.target_sample, settings.seed, on_error).documents
     if not found:
         raise InputError(f"the target holds no document: {goal.files[0].path if goal.files else 'no file was given'}")
     return found
@@ -117,7 +117,7 @@ def _by_source(
     drawn: dict[str, list[Document]] = defaultdict(list)
     for number, file in enumerate(files):
         progress(f"reading {file.source}", number, len(files))
-        for document in sample([file], fields, None if fields.source else size, seed, on_error).documents:
+        for document in sample_alike([file], fields, None if fields.source else size, seed, on_error).documents:
             drawn[document.source].append(document)
     if not drawn:
         raise InputError("the candidates hold no document")

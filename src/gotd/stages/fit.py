@@ -6,9 +6,11 @@ reference, targets -> documents -> encoder (fitted on all) -> vectors -> space -
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,8 +24,10 @@ from gotd.engine import Progress, silent
 from gotd.errors import InputError, SettingsError
 from gotd.potential import Potential
 from gotd.selection.methods import GOTD, Method, check_method, fit_method
+from gotd.selection.methods.all_target import AllTarget
 from gotd.selection.several import Wanted, accounts, fit_terms
 from gotd.stages.score import TextMass, masses, vectors_of
+from gotd.stages.target_alone import remembered
 from gotd.stages.targets import Aim, Targets, aims, check_aims, described, inputs_of, is_plain
 from gotd.transport import Cost, Measure, Space
 
@@ -44,7 +48,8 @@ class FitSettings:
         target_sample: documents of a target to fit on, at most.
         text_mass: whether a document weighs one (`docs`) or its tokens (`tokens`).
         seed: of samples, encoder, centroids and draws.
-        method: `gotd`, or another way to rank candidates, see `gotd.selection.methods`; phi is fitted all the same.
+        method: `gotd`, or another way to rank candidates, see docs/methods.md; phi is fitted all the same.
+        method_options: of that method alone, such as `{"kind": "mean"}` of `nearest`.
     """
 
     encoder: str = "lsa"
@@ -59,9 +64,10 @@ class FitSettings:
     text_mass: TextMass = "docs"
     seed: int = 0
     method: str = GOTD
+    method_options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check_method(self.method)
+        check_method(self.method, self.method_options)
         if not 0 < self.reg < 100:
             raise SettingsError(f"reg is {self.reg}; wanted a positive fraction of the mean cost, such as 0.1")
         if self.cost not in [cost.value for cost in Cost]:
@@ -156,6 +162,9 @@ def fit(
             "fields": asdict(where),
             "text_mass": chosen.text_mass,
             "reference_digests": sorted(file.digest for file in read_from),
+            "target": remembered([file for goal in goals for file in goal.files], where_target)
+            if chosen.method == AllTarget.name
+            else None,
         },
         method=_method(chosen, base, drawn, source, wanted),
     )
@@ -230,8 +239,10 @@ def _method(
         target_texts=[document.text for found in drawn for document in found.documents],
         reference=source,
         target=pooled,
+        pool=base.rows,
         target_parts=[(len(each.measure), each.weight / whole) for each in wanted],
         seed=settings.seed,
+        options=settings.method_options,
     )
 
 
@@ -260,12 +271,21 @@ def _counts(base: Sampled, drawn: Sequence[Sampled], goals: Sequence[Aim]) -> di
 
 
 def _drawn(name: str, files: Sequence[File], fields: Fields, size: int, seed: int, on_error: OnError) -> Sampled:
-    drawn = sample(files, fields, size, seed, on_error)
+    drawn = sample_alike(files, fields, size, seed, on_error)
     if not drawn.documents:
         empty = f"{files[0].path} is empty" if files else "no file was given"
         why = drawn.rejects[0].message if drawn.rejects else empty
         raise InputError(f"the {name} holds no document; {why}")
     return drawn
+
+
+def sample_alike(files: Sequence[File], fields: Fields, size: int | None, seed: int, on_error: OnError) -> Sampled:
+    """A sample in which every vector that records carry has the length that most have; the others are rejects."""
+    drawn = sample(files, fields, size, seed, on_error)
+    lengths = Counter(len(document.vector) for document in drawn.documents if document.vector is not None)
+    if len(lengths) < 2:
+        return drawn
+    return sample(files, replace(fields, vector_length=lengths.most_common(1)[0][0]), size, seed, on_error)
 
 
 def _embedded(

@@ -20,6 +20,7 @@ from gotd.potential import Potential
 from gotd.selection.budget import Budget
 from gotd.selection.caps import Cap, Filled, settled
 from gotd.selection.duplicates import Deduplicator, Duplicate, Mode
+from gotd.selection.ranking import Ranking
 from gotd.selection.rounds import Round, descend
 from gotd.stages.score import points_of
 
@@ -79,6 +80,24 @@ class Pick:
     duplicates: list[Duplicate]
     full: bool
     taken_by: list[tuple[str, float]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What was chosen from what.
+
+    Attributes:
+        ranking: of the pool; `best` is what was chosen from.
+        pick: the rows of `best` that were taken.
+        documents: those documents.
+        from_target: rows of the target read, selected, not selected and rejected, where it was chosen from and not
+            the pool; else None.
+    """
+
+    ranking: Ranking
+    pick: Pick
+    documents: list[Document]
+    from_target: dict[str, int] | None = None
 
 
 def pick(

@@ -12,12 +12,13 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
+from zlib import crc32
 
 import numpy as np
 import orjson
@@ -32,8 +33,10 @@ from gotd.errors import InputError, SettingsError
 from gotd.potential import FILE_NAME, Potential, Priced
 from gotd.selection.budget import estimated_tokens
 from gotd.selection.contamination import Contamination
-from gotd.selection.methods import Batch
-from gotd.stages.scores import CONTAMINATED, REJECTS, Scores, merge, own_column, schema_of
+from gotd.selection.methods import Batch, NearestLists
+from gotd.selection.tokens import Tokenizer, identity, load_tokenizer
+from gotd.stages.scores import CONTAMINATED, REJECTS, Scores, merge, own_column, repeats, schema_of
+from gotd.stages.turns import TurnScores, new_lists, save_lists, take_turns, told
 
 ASK_AT = 0.03  # below it the choice changes by less than half a per cent (docs/log.md)
 _BATCH = 1024
@@ -53,20 +56,23 @@ class ShardScorer:
         mass: whether a document weighs one (`docs`) or its tokens (`tokens`) in the certificate.
         device: where a transformer encoder runs.
         held_out: files of texts that no candidate may share a run of words with.
+        tokenizer: what counts tokens, or None where they are estimated.
     """
 
     potential: Path
     fields: Fields
     on_error: OnError
     sources: frozenset[str] | None
-    mass: str
+    mass: TextMass
     device: str
     held_out: tuple[str, ...] = ()
+    tokenizer: str | None = None
 
     def __call__(self, shard: Shard, stem: Path) -> dict[str, Any]:
         potential = _loaded(self.potential, self.device)
         col = potential.no_mass()
         counts = {"read": 0, "scored": 0, "outside": 0, "rejected": 0}
+        lists = new_lists(potential)
         with (
             RejectWriter(stem.with_name(f"{stem.name}.rejects.jsonl")) as rejects,
             pq.ParquetWriter(
@@ -88,11 +94,13 @@ class ShardScorer:
                     rejects.write(reject)
                     counts["rejected"] += 1
                     del kept[reject.row]
-                counts["scored"] += len(kept)
                 if kept:
-                    table, mass = _scored(kept, potential, self.mass)
+                    table, mass = _scored(kept, potential, self, lists, counts["scored"])
                     parts.write_table(table)
                     col += mass
+                counts["scored"] += len(kept)
+        if lists is not None:
+            save_lists(lists, stem)
         np.save(stem.with_name(f"{stem.name}.mass.npy"), col.numpy())
         return counts
 
@@ -127,19 +135,39 @@ def _loaded(path: Path, device: str) -> Potential:
     return Potential.load(path, device=device)
 
 
-def _scored(kept: Mapping[int, Document], potential: Potential, mass: str) -> tuple[pa.Table, torch.Tensor]:
-    """The part's table for documents by their row in the shard, and the mass (m,) that each target receives."""
+@lru_cache(maxsize=1)
+def _tokenizer(name: str) -> Tokenizer:
+    return load_tokenizer(name)
+
+
+def _scored(
+    kept: Mapping[int, Document], potential: Potential, how: ShardScorer, lists: NearestLists | None, first: int
+) -> tuple[pa.Table, torch.Tensor]:
+    """The part's table for documents by their row in the shard, and the mass (m,) that each target receives.
+
+    Args:
+        lists: where candidates are listed if the method takes turns, by their row in the part's table.
+        first: the row of the first of them there.
+    """
     documents = list(kept.values())
     blind = potential.method is not None and not potential.method.needs_points
     points = torch.empty(len(documents), 0) if blind else points_of(documents, potential)
-    tokens = np.array([estimated_tokens(d.text) for d in documents], dtype=np.int32)
-    weights = torch.from_numpy(tokens.astype(np.float32)) if mass == "tokens" else torch.ones(len(documents))
-    if potential.method is None:
-        found = potential.priced(points, weights)
+    texts = [d.text for d in documents]
+    if how.tokenizer is None:
+        tokens = np.array([estimated_tokens(text) for text in texts], dtype=np.int32)
     else:
-        batch = Batch([d.text for d in documents], [d.id for d in documents], [d.source for d in documents], points)
+        tokens = _tokenizer(how.tokenizer).count(texts)
+    if potential.method is None:
+        weights = masses(documents, how.mass)
+        found = potential.priced(points, torch.ones(len(documents)) if weights is None else weights)
+    else:
+        batch = Batch(texts, [d.id for d in documents], [d.source for d in documents], points)
+        if lists is None:
+            scores = potential.method.score(batch)
+        else:
+            scores = lists.add(points, np.arange(first, first + len(documents)))
         # Another method has no certificate: no mass is counted.
-        found = Priced(torch.from_numpy(potential.method.score(batch)), None, potential.no_mass())
+        found = Priced(torch.from_numpy(scores), None, potential.no_mass())
     columns = {
         "id": [d.id for d in documents],
         "source": [d.source for d in documents],
@@ -148,6 +176,7 @@ def _scored(kept: Mapping[int, Document], potential: Potential, mass: str) -> tu
         "file": np.zeros(len(documents), dtype=np.int32),
         "position": np.array([d.position for d in documents], dtype=np.int64),
         "piece": np.array([d.piece for d in documents], dtype=np.int32),
+        "checksum": np.array([crc32(d.record) for d in documents], dtype=np.uint32),
         "key": np.array([_key(d.id) for d in documents], dtype=np.uint64),
         "row": np.array(list(kept), dtype=np.int64),
     }
@@ -204,6 +233,7 @@ def score(
     workers: int | None = None,
     held_out: Inputs | None = None,
     polish: int = 3,
+    tokenizer: str | None = None,
     device: str = "auto",
     overwrite: bool = False,
     progress: Progress = silent,
@@ -220,6 +250,8 @@ def score(
         workers: processes; None for one a core.
         held_out: files of a test set: a candidate that shares 13 words in a row with one of its texts is rejected.
         polish: further passes at most, made where the pool is the reference and the certificate asks for them.
+        tokenizer: what counts tokens: a `tokenizer.json`, its folder, or a model's id on the hub; left out, tokens are
+            estimated at four bytes each.
         device: where a transformer encoder runs.
         overwrite: replace what another command left in `output`.
         progress: called as work is done.
@@ -237,6 +269,7 @@ def score(
         "on_error": on_error,
         "sources": None if sources is None else sorted(sources),
         "polish": polish,
+        "tokenizer": identity(tokenizer),
     }
     test = find(held_out) if held_out else []
     inputs = {"pool": _listed(files), **({"held_out": _listed(test)} if test else {})}
@@ -245,19 +278,29 @@ def score(
         return Scores.load(artifact.folder)
     scorer = ShardScorer(
         artifact.folder / FILE_NAME,
-        chosen,
+        replace(chosen, vector_length=fitted.encoder.dim),
         on_error,
         None if sources is None else frozenset(sources),
         fitted.settings.get("text_mass", "docs"),
         device,
         tuple(file.path for file in test),
+        tokenizer,
     )
     is_reference = sources is None and fitted.settings.get("reference_digests") == sorted(f.digest for f in files)
     done, errors, steps = _passes(
         fitted, scorer, plan(files, chosen), artifact, polish if is_reference else 0, workers, progress
     )
+    gone = repeats(done)
+    taken = take_turns(fitted, done, gone)
     merged = merge(
-        done, files, artifact.folder, on_error, pieces=chosen.chunk_chars is not None, own=own_columns(fitted)
+        done,
+        files,
+        artifact.folder,
+        on_error,
+        gone,
+        rescored=None if taken is None else TurnScores(taken),
+        pieces=chosen.chunk_chars is not None,
+        own=own_columns(fitted),
     )
     if not merged.counts["scored"]:
         raise InputError(_nothing(artifact.folder, merged.counts, sources))
@@ -271,6 +314,7 @@ def score(
             "marginal_error": max(errors, default=None),
             **({} if fitted.plain else {"marginal_errors": errors}),
             "polish_steps": steps,
+            "turns": None if taken is None else told(taken),
             "seconds": seconds,
             "documents_per_second": merged.counts["read"] / seconds,
         }

@@ -1,15 +1,17 @@
 """scores.parquet: one row for every candidate, and how parts become it.
 
-    id, source, score (float32, lower is better), tokens (estimated), file, position, piece
+    id, source, score (float32, lower is better), tokens, file, position, piece, checksum
     score_NAME (float32) for each of several targets: the score as if it were the only one
 
-`file` counts into the manifest's `files`; with `position` and `piece` it is the address of the record.
+Tokens are estimated, or those of the manifest's `tokenizer`. `file` counts into the manifest's `files`; with `position`
+and `piece` it is the address of the record, and `checksum` is the record's CRC-32, by which `choose` sees that it is
+still the one that was scored.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +40,7 @@ SCHEMA = pa.schema(
         ("file", pa.int32()),
         ("position", pa.int64()),
         ("piece", pa.int32()),
+        ("checksum", pa.uint32()),
         ("key", pa.uint64()),  # 64 bits of the id's digest: duplicates are found without holding the ids
         ("row", pa.int64()),  # 1-based in the shard, to name duplicates by
     ]
@@ -105,22 +108,26 @@ def merge(
     files: Sequence[File],
     folder: Path,
     on_error: OnError,
+    gone: NDArray[np.int64],
     *,
+    rescored: Callable[[pa.Table, int], pa.Table] | None = None,
     pieces: bool = False,
     own: Sequence[str] = (),
 ) -> Merged:
     """Join parts in the order of the pool; of documents with one id, the first stays and the others are rejected.
 
     Args:
+        gone: the rows that `repeats` finds.
+        rescored: what makes of the rows of a part, and the number of the first among all parts, the same with scores
+            that depend on the whole pool.
         pieces: the rows are pieces of a file, not its lines.
         own: the columns of targets of their own.
     """
     written = pa.schema([field for field in schema_of(own) if field.name not in _WITHIN])
     numbers = {file.path: number for number, file in enumerate(files)}
-    repeated = _repeated(done)
+    first = 0
     counts = Counter({"read": 0, "scored": 0, "outside": 0, "rejected": 0})
     sources: Counter[str] = Counter()
-    seen: set[int] = set()
     rows_before: Counter[str] = Counter()  # of each file, in the parts before
     with (
         RejectWriter(folder / REJECTS) as rejects,
@@ -134,7 +141,12 @@ def merge(
             with pq.ParquetFile(_named(part, ".parquet")) as file:
                 for batch in file.iter_batches():
                     table = pa.Table.from_batches([batch])
-                    kept, again = _first_of_each(table, repeated, seen)
+                    if rescored is not None:
+                        table = rescored(table, first)
+                    start, stop = np.searchsorted(gone, [first, first + len(table)])
+                    again = (gone[start:stop] - first).tolist()
+                    kept = _without(table, again)
+                    first += len(table)
                     for reject in _duplicates(table, again, part, before, pieces):
                         if on_error == "fail":
                             raise InputError(reject.message)
@@ -150,26 +162,21 @@ def merge(
     return Merged(dict(counts), dict(rejects.counts), dict(sources))
 
 
-def _repeated(done: Sequence[Done]) -> NDArray[np.uint64]:
-    """Keys of ids that occur more than once: 8 bytes a document are held."""
+def repeats(done: Sequence[Done]) -> NDArray[np.int64]:
+    """Rows, counted over all parts, whose id was there before: 16 bytes a document are held to find them."""
     keys = [pq.read_table(_named(part, ".parquet"), columns=["key"])["key"].to_numpy() for part in done]
-    joined = np.sort(np.concatenate(keys)) if keys else np.zeros(0, np.uint64)
-    return np.unique(joined[1:][joined[1:] == joined[:-1]])
+    joined = np.concatenate([np.zeros(0, np.uint64), *keys])
+    order = np.argsort(joined, kind="stable")
+    same = joined[order[1:]] == joined[order[:-1]]
+    return np.sort(order[1:][same])
 
 
-def _first_of_each(table: pa.Table, repeated: NDArray[np.uint64], seen: set[int]) -> tuple[pa.Table, list[int]]:
-    """The table without rows whose id was seen before, and the numbers of those rows."""
-    if not len(repeated):
-        return table, []
-    keys = table["key"].to_numpy()
-    again = []
-    for row in np.flatnonzero(np.isin(keys, repeated)).tolist():
-        if int(keys[row]) in seen:
-            again.append(row)
-        seen.add(int(keys[row]))
+def _without(table: pa.Table, rows: Sequence[int]) -> pa.Table:
+    if not rows:
+        return table
     stay = np.ones(len(table), dtype=bool)
-    stay[again] = False
-    return table.filter(pa.array(stay)), again
+    stay[rows] = False
+    return table.filter(pa.array(stay))
 
 
 def _duplicates(table: pa.Table, rows: Sequence[int], part: Done, before: int, pieces: bool) -> Iterator[Reject]:

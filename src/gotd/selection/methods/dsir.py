@@ -38,7 +38,7 @@ from gotd.selection.methods.options import positive, read_options
 from gotd.selection.methods.protocol import Batch, Samples
 
 _FLOOR = 1e-8
-_DEFAULTS = {"noise": True, "buckets": 10_000}
+OPTIONS = {"noise": True, "buckets": 10_000}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class DSIR:
 
 def fit(samples: Samples, seed: int, options: Mapping[str, Any]) -> DSIR:
     """Options: `noise`, true (default) or false; `buckets`, 10000."""
-    chosen = read_options(DSIR.name, options, _DEFAULTS)
+    chosen = read_options(DSIR.name, options, OPTIONS)
     buckets = int(positive(DSIR.name, "buckets", chosen["buckets"]))
     if not buckets <= 1 << 24:
         raise SettingsError(f"dsir: buckets is {buckets}; wanted {1 << 24} at most")
