@@ -283,6 +283,8 @@ def test_rejects_are_counted_by_reason(shown: Show) -> None:
 def test_duplicates_caps_and_rounds(shown: Show, changed: dict[str, Any], said: str) -> None:
     assert any(said in line for line in shown(**changed))
     assert not any(said in line for line in shown(rounds=[{}] * 4, transport=moved(rounds_needed=4)))
+    taken = [{"name": "a", "selected": 1}]
+    assert not any("--rounds" in line for line in shown(target_shares=taken, transport=moved(rounds_needed=4)))
 
 
 def test_it_ends_with_what_was_written_and_what_comes_next(shown: Show) -> None:

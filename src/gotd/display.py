@@ -247,7 +247,7 @@ def _remarks(found: Mapping[str, Any]) -> Iterator[Text]:
     if turns is not None and turns["used"] > turns["exact"]:
         yield Text.assemble(("Not all in turn", "bold"), f": {turns['advice'] or 'the lists hold no more documents'}.")
     needed = found["transport"]["rounds_needed"]
-    if max(1, len(found["rounds"])) < needed:
+    if max(1, len(found["rounds"])) < needed and not found.get("target_shares"):  # which take one round
         overshoots = "what one step predicts is off by more than a quarter"
         yield Text.assemble(("One round is too few", "bold"), f": {overshoots}; try --rounds {needed}.")
     if found["transport"]["after"] >= found["transport"]["random"]:

@@ -123,6 +123,13 @@ def test_no_document_is_taken_twice() -> None:
     assert taken(lists("pqrst", "pqrst"), "5docs", (0.8, 0.2)) == (["ap", "bq", "ar", "as", "at"], True)
 
 
+def test_turns_are_in_proportion() -> None:
+    """Of ten that both want, the one with a fifth gets the second and the seventh, not the second and the fourth."""
+    found, full = taken(lists("pqrstuvwxy", "pqrstuvwxy"), "10docs", (0.8, 0.2))
+    assert [each for each in found if each[0] == "b"] == ["bq", "bv"]
+    assert full
+
+
 def test_a_list_that_runs_dry_is_said() -> None:
     assert taken(lists("p", "wxyz"), "4docs") == (["ap", "bw", "bx"], False)
     assert taken(lists("pq", "pqrst"), "5docs", (0.6, 0.4)) == (["ap", "bq", "br"], False)

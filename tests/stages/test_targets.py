@@ -126,12 +126,13 @@ def test_alone_a_target_says_nothing_of_weights(corpora) -> None:
 def test_what_other_methods_cannot_do_is_said(corpora) -> None:
     both = [Target(path) for path in corpora.files]
     check_aims("gotd", aims([Target(corpora.target, 2), *both], corpora.other))
-    check_aims("nearest", aims(both))
     check_aims("dsir", aims([Target(corpora.target, 2), *both]))
     with pytest.raises(SettingsError, match="method random knows no --avoid"):
         check_aims("random", aims(both, corpora.other))
-    with pytest.raises(SettingsError, match=r"method nearest .* knows no weights; give all targets the same"):
-        check_aims("nearest", aims([Target(corpora.target, 2), *both]))
+    for method in ("nearest", "round-robin", "all-target"):
+        check_aims(method, aims(both))
+        with pytest.raises(SettingsError, match=f"method {method} .* knows no weights; give all targets the same"):
+            check_aims(method, aims([Target(corpora.target, 2), *both]))
 
 
 def test_a_target_that_is_not_there_is_named(corpora, tmp_path: Path) -> None:

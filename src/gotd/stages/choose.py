@@ -180,7 +180,7 @@ def choose(
             "rejects": scored.manifest["rejects"],
             "from_target": choice.from_target,
             "sources": _by_source(scored.manifest["sources"], [] if choice.from_target else documents),
-            **({} if target_shares is None else {"target_shares": _by_target(target_shares, potential, chosen, best)}),
+            **_shares_taken(scored, target_shares, potential, chosen, best),
             "transport": _transport(potential, documents, random, best, mix),
             "rounds": [asdict(step) for step in chosen.rounds],
             "quality": {
@@ -344,7 +344,7 @@ def _counts(scored: Scores, choice: Choice, tokens: int) -> dict[str, int]:
         "selected": selected,
         "not_selected": counts["scored"] - selected + counts["outside"],
         "rejected": counts["rejected"],
-        "tokens_estimated" if scored.manifest["settings"]["tokenizer"] is None else "tokens": tokens,
+        _tokens(scored): tokens,
     }
 
 
@@ -359,18 +359,28 @@ def _by_source(pool: dict[str, int], documents: Sequence[Document]) -> dict[str,
     return {source: {"pool": count, "selected": chosen[source]} for source, count in sorted(pool.items())}
 
 
-def _by_target(shares: str, potential: Potential, chosen: Pick, best: Picked) -> list[dict[str, Any]]:
-    """What each target was to take, and took."""
+def _tokens(scored: Scores) -> str:
+    """What a manifest calls tokens: estimated, where no tokenizer counted them."""
+    return "tokens_estimated" if scored.manifest["settings"]["tokenizer"] is None else "tokens"
+
+
+def _shares_taken(
+    scored: Scores, shares: str | None, potential: Potential, chosen: Pick, best: Picked
+) -> dict[str, list[dict[str, Any]]]:
+    """What each target was to take, and took; nothing where all share one budget."""
+    if shares is None:
+        return {}
     takers = np.array([name for name, _ in chosen.taken_by])
-    return [
+    taken = [
         {
             "name": name,
             "share": share,
             "selected": int((takers == name).sum()),
-            "tokens_estimated": int(best.tokens[takers == name].sum()),
+            _tokens(scored): int(best.tokens[takers == name].sum()),
         }
         for name, share in zip(potential.owners, parse_shares(shares))
     ]
+    return {"target_shares": taken}
 
 
 def _transport(

@@ -22,7 +22,7 @@ from gotd.selection.methods import GOTD
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _HOST_ALONE = re.compile(r"[A-Za-z][\w+.-]*://[^/]*")
 _DRIVE = re.compile(r"[A-Za-z]")
-_WITHOUT_WEIGHTS = ("nearest",)
+_WITHOUT_WEIGHTS = ("nearest", "round-robin", "all-target")  # every document of a target counts as one of any other
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +93,7 @@ class Aim:
 
     @property
     def avoid(self) -> bool:
+        """Whether it is to be left."""
         return self.weight < 0
 
 
@@ -181,5 +182,5 @@ def check_aims(method: str, found: Sequence[Aim]) -> None:
         )
     if method in _WITHOUT_WEIGHTS and len({aim.weight for aim in found}) > 1:
         raise SettingsError(
-            f"method {method} takes what is near to any target and knows no weights; give all targets the same"
+            f"method {method} asks for any target alike and knows no weights; give all targets the same"
         )
