@@ -534,7 +534,7 @@ def test_each_target_flag_is_a_target_with_its_weight(corpora, rows, tmp_path: P
     wanted = [("target", 3.0, False), ("other", 1.0, False), ("pool", 0.25, True)]
     assert [(row["name"], row["weight"], row["avoid"]) for row in found["settings"]["targets"]] == wanted
     assert found["settings"]["targets"][2]["files"] == [first, second]
-    usual = ("select", "-c", corpora.pool, "-k", "10docs", "--workers", 1)
+    usual = ("select", "--candidates", corpora.pool, "-k", "10docs", "--workers", 1)
     found = told(*usual, *flags, "--target-shares", "70%,30%", "-o", tmp_path / "out")
     assert [(row["name"], row["weight"], row["avoid"]) for row in found["transport"]["targets"]] == wanted
     assert [row["selected"] for row in found["target_shares"]] == [7, 3]
@@ -554,7 +554,7 @@ def test_each_target_flag_is_a_target_with_its_weight(corpora, rows, tmp_path: P
 )
 def test_what_targets_cannot_be_is_one_line(corpora, tmp_path: Path, flags: tuple[str, ...], named: str) -> None:
     given = [flag.format(other=corpora.other) for flag in flags]
-    asked = ("select", "-c", corpora.pool, "-t", corpora.target, "-k", "5docs", "-o", tmp_path / "out")
+    asked = ("select", "--candidates", corpora.pool, "-t", corpora.target, "-k", "5docs", "-o", tmp_path / "out")
     assert named in refused(*asked, *given)
 
 
