@@ -58,7 +58,7 @@ class Plan:
     batch: int = 8
     micro: int = 4
     pretraining_rate: float = 3e-3
-    warmup_rate: float = 1e-3
+    warmup_rate: float = 3e-4
     blocks: int = 40
 
     @property

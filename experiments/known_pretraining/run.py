@@ -23,12 +23,13 @@ import torch
 from choices import METHODS, choices
 from gpt import GPT, encoded, item_bits, pretrained, train, windows
 from numpy.typing import NDArray
-from plan import TINY, TUNING, Plan
+from plan import TASKS, TINY, TUNING, Plan
 from texts import Text, deal
 from threadpoolctl import threadpool_limits
 from tokenizers import Tokenizer
 
-MAIN = ("random", "gotd", "gotd as published", "gotd reg .2", "gotd reg .05", "nearest", "mmd", "dsir")
+CORE = ("random", "gotd", "gotd as published", "gotd reg .2", "gotd reg .05", "nearest", "mmd")
+MAIN = (*CORE, "dsir")
 RATES = (3e-4, 1e-3, 3e-3)
 NOTHING = "no warm-up"
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "known_pretraining"
@@ -152,12 +153,21 @@ def read_cells(path: Path) -> list[dict[str, Any]]:
 
 
 def order(names: Sequence[str], seeds: Sequence[int]) -> list[tuple[str, str, int]]:
-    """Cells in the order of what matters most: a seed before the next, the main methods before the others."""
-    others = tuple(method for method in METHODS if method not in MAIN)
-    cells = [(name, NOTHING, 0) for name in names]
+    """Every cell, in the order of what tells most: all that the first seed has of the main methods, then the tasks."""
+
+    def block(of: Sequence[str], methods: Sequence[str], seed: int) -> list[tuple[str, str, int]]:
+        return [(name, method, seed) for name in of for method in methods]
+
+    first, *later = seeds
+    others = [method for method in METHODS if method not in MAIN]
+    tasks = [name for name in names if name in TASKS]
+    cells = block(names, [NOTHING], 0) + block(names, MAIN, first)
+    for seed in later:
+        cells += block(tasks, CORE, seed)
+        cells += block(tasks, others, first)
     for seed in seeds:
-        cells += [(name, method, seed) for group in (MAIN, others) for name in names for method in group]
-    return cells
+        cells += block(names, MAIN, seed) + block(names, others, seed)
+    return list(dict.fromkeys(cells))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -167,7 +177,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--work", type=Path, required=True, help="model and choices are kept here")
     parser.add_argument("--cells", type=Path, default=RESULTS / "cells.jsonl")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--part", default="0/1", help="I/N: every N-th target from the I-th")
+    parser.add_argument("--part", default="0/1", help="I/N: every N-th target (or rate) from the I-th")
     parser.add_argument("--tiny", action="store_true", help="the sizes of the test")
     given = parser.parse_args(arguments)
     # One thread in every library: several parts share the cores.
@@ -187,7 +197,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for name in names:
                 run.chosen(name, seed)
     elif tuning:
-        for rate in RATES:
+        for rate in RATES[part::parts]:
             run.fill([(TUNING, method, 0) for method in (NOTHING, "random", "gotd")], rate)
     else:
         run.fill(order(names, given.seeds), plan.warmup_rate)
