@@ -186,6 +186,21 @@ def per_target(cells: Cells, method: str, base: str) -> str:
     return table([f"{method} less {base}", *cells.targets], [["", *(str(part or "") for part in found)]])
 
 
+def seed_by_seed(cells: Cells, base: str, methods: Sequence[str]) -> str:
+    """Each seed's mean difference over those tasks that have both: what a new seed might change."""
+    rows = []
+    for method in methods:
+        row = [f"{method} less {base}"]
+        for seed in cells.seeds:
+            alone = Cells(cells.by_key, cells.targets, (seed,))
+            tasks = [name for name in cells.targets if name not in MIXTURES and alone.both(name, method, base)]
+            found = [alone.difference(name, method, base) or 0.0 for name in tasks]
+            better = sum(value < 0 for value in found)
+            row.append(f"{1000 * np.mean(found):+.1f} (better in {better} of {len(found)})" if found else "")
+        rows.append(row)
+    return table(["tasks", *(f"seed {seed}" for seed in cells.seeds)], rows)
+
+
 def correlations(cells: Cells) -> str:
     """How well transport ranks the methods."""
     rows = []
@@ -253,9 +268,11 @@ Made by `python experiments/known_pretraining/analyse.py` from `cells.jsonl`. Wa
 peak rate {some["rate"]:g}, one epoch. Bits a byte on held-out text; changes and differences are in thousandths, below 0
 is better.
 Cells measured: {len(wanted) - len(missing)} of {len(wanted)}; missing: {absent}.
-Standard deviation of a cell over seeds: {noise}.
+Standard deviation of a cell over seeds: {noise}. Where there is one seed, an interval knows held-out text alone.
 
 ## Held-out target text: change by each warm-up
+
+Mean over the seeds that a method has; where these differ, compare in the paired tables below.
 
 {by_target(cells, False)}
 ## Held-out text of the pretraining mixture: what is forgotten
@@ -276,6 +293,7 @@ Standard deviation of a cell over seeds: {noise}.
 {per_target(cells, REGS[2], DEFAULT)}
 {per_target(cells, REGS[2], REGS[0])}
 {per_target(cells, ROUNDS, DEFAULT)}
+{seed_by_seed(cells, DEFAULT, (*REGS[::2], PUBLISHED, ROUNDS, RANDOM, "nearest", "mmd"))}
 ## Mixtures: where the budget went, and what it did
 
 {halves(cells)}

@@ -86,7 +86,8 @@ def choices(
     told = {method: _told([pool[i] for i in rows], vectors[rows], ours) for method, rows in found.items()}
     while len(more) < 2 * plan.tokens:
         more = more + more
-    few = more[: walk.some]
+    # Task sentences are short, so they are counted by characters: no token of this vocabulary averages 8.
+    few = more[: int((np.cumsum([len(item.text) for item in more]) < 8 * plan.tokens).sum()) + 1]
     return {**told, "target-only": _told(few, encoder.encode([item.text for item in few]), ours)}
 
 

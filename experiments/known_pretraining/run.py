@@ -28,8 +28,8 @@ from texts import Text, deal
 from threadpoolctl import threadpool_limits
 from tokenizers import Tokenizer
 
-CORE = ("random", "gotd", "gotd as published", "gotd reg .2", "gotd reg .05", "nearest", "mmd")
-MAIN = (*CORE, "dsir")
+CORE = ("random", "gotd", "gotd as published", "gotd reg .2", "gotd reg .05")
+MAIN = (*CORE, "nearest", "mmd", "dsir")
 RATES = (3e-4, 1e-3, 3e-3)
 NOTHING = "no warm-up"
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "known_pretraining"
@@ -164,7 +164,7 @@ def order(names: Sequence[str], seeds: Sequence[int]) -> list[tuple[str, str, in
     cells = block(names, [NOTHING], 0) + block(names, MAIN, first)
     for seed in later:
         cells += block(tasks, CORE, seed)
-        cells += block(tasks, others, first)
+        cells += [(name, method, first) for method in others for name in tasks]
     for seed in seeds:
         cells += block(names, MAIN, seed) + block(names, others, seed)
     return list(dict.fromkeys(cells))
