@@ -137,8 +137,7 @@ def test_a_list_that_runs_dry_says_so() -> None:
     assert pairs(taken) == [(0, 0), (1, 1)]
     assert (taken.dry, taken.exact) == (2, 2)
     assert taken.advice == (
-        "2 target documents used up their lists of 2 candidates, the first after 2 were taken; "
-        "fit again with a larger --method-option length=N"
+        "lists of 2 candidates gave out after 2 documents were taken; fit again with a larger --method-option length=N"
     )
 
 
