@@ -49,6 +49,8 @@ def select(
     reg: float | None = None,
     debias: bool | None = None,
     centre: bool | None = None,
+    whiten: float | None = None,
+    remove_top: int = 0,
     cost: str = "cosine",
     paper: bool = False,
     fit_sample: int = 20_000,
@@ -86,8 +88,8 @@ def select(
             Transport before and after is measured all the same.
         method_options: of that method alone, such as `{"kind": "mean"}` of `nearest`.
         encoder: see `gotd.encoders.KNOWN_SPECS`.
-        reg, debias, centre, cost, fit_sample, target_sample, text_mass, seed: see `FitSettings`.
-        paper: the published settings where reg, debias and centre are left out.
+        reg, debias, centre, whiten, remove_top, cost, fit_sample, target_sample, text_mass, seed: see `FitSettings`.
+        paper: the published settings where reg, debias, centre and whiten are left out.
         keep: score only so many sources, those nearest to the target (see `domains`).
         rounds, mix, dedup, max_per_source, shortlist: see `choose`.
         held_out, polish, tokenizer: see `score`.
@@ -111,6 +113,8 @@ def select(
         reg=reg,
         debias=debias,
         centre=centre,
+        whiten=whiten,
+        remove_top=remove_top,
         encoder=encoder,
         cost=cost,
         fit_sample=fit_sample,
@@ -222,7 +226,13 @@ def _finished(
 
 
 def fit_settings(
-    *, paper: bool, reg: float | None, debias: bool | None, centre: bool | None, **others: Any
+    *,
+    paper: bool,
+    reg: float | None,
+    debias: bool | None,
+    centre: bool | None,
+    whiten: float | None = None,
+    **others: Any,
 ) -> FitSettings:
     """Settings of a fit: those given, over the published ones or the defaults."""
     base = FitSettings(**others)
@@ -233,6 +243,7 @@ def fit_settings(
         reg=base.reg if reg is None else reg,
         debias=base.debias if debias is None else debias,
         centre=base.centre if centre is None else centre,
+        whiten=base.whiten if whiten is None else whiten,
     )
 
 

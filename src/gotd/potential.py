@@ -1,6 +1,6 @@
 """A fitted selector: from text to the potential, in one file.
 
-    text -> encoder -> space (unit length, centred) -> phi = sum_t weight_t f_t -> score
+    text -> encoder -> space (unit length, centred, whitened) -> phi = sum_t weight_t f_t -> score
 
 `potential.safetensors` holds all of it, the fitted encoder and a sample of the reference included, so that any pool
 can be scored by it later, elsewhere, in one pass with constant memory. Safetensors and JSON: nothing in it can run.
@@ -157,6 +157,8 @@ class Potential:
         }
         if self.space.mean is not None:
             tensors["space.mean"] = self.space.mean
+        if self.space.axes is not None:
+            tensors["space.axes"] = self.space.axes
         if self.method is not None:
             tensors |= {f"{_METHOD}{name}": tensor for name, tensor in self.method.tensors().items()}
         about = {
@@ -206,7 +208,7 @@ class Potential:
         target = Measure.of(attract.points, attract.log_b.exp())
         return cls(
             encoder=restore_encoder(about["encoder"], fitted, device=device),
-            space=Space(tensors.get("space.mean")),
+            space=Space(tensors.get("space.mean"), tensors.get("space.axes")),
             attract=attract,
             repel=softmin("repel") if "repel.g" in tensors else None,
             objective=Objective(target, reg, cost, about["debias"], about["centroids"], about["seed"], about["own"]),

@@ -155,6 +155,8 @@ fitting = chain(
     click.option("--reg", type=float, help="Entropy strength, a fraction of the mean cost.  [default: 0.1]"),
     click.option("--debias/--no-debias", default=None, help="Gradient of the Sinkhorn divergence.  [default: debias]"),
     click.option("--centre/--no-centre", default=None, help="Subtract the reference's mean.  [default: centre]"),
+    click.option("--whiten", type=float, help="Even out the directions of centred vectors, 0 to 1.  [default: 0]"),
+    click.option("--remove-top", default=0, show_default=True, help="Leading directions to leave out."),
     click.option(
         "--cost",
         type=click.Choice(["cosine", "sqeuclidean"]),

@@ -19,7 +19,7 @@ from gotd.errors import InputError, SettingsError
 from gotd.selection.gradient import between_halves
 from gotd.stages.fit import FitSettings, sample_alike
 from gotd.stages.score import vectors_of
-from gotd.transport import Cost, Measure, Problem, Space, solve
+from gotd.transport import Cost, Measure, Problem, solve
 
 PER_SOURCE = 10_000
 
@@ -71,7 +71,7 @@ def domains(
         raise InputError(f"the target holds no document: {files[0].path}")
     everything = [document for found in by_source.values() for document in found[: 20_000 // len(by_source) + 1]]
     encoder = _encoder(chosen, everything, wanted, device)
-    space = Space.fit(_vectors(encoder, everything), centre=chosen.centre)
+    space = chosen.space(_vectors(encoder, everything))
     goal = Measure.of(space(_vectors(encoder, wanted)))
     cost = Cost(chosen.cost)
     whole = Problem.scaled(Measure.of(space(_vectors(encoder, everything))), goal, chosen.reg, cost)

@@ -40,6 +40,8 @@ class FitSettings:
         reg: fraction of the mean cost.
         debias: gradient of the Sinkhorn divergence instead of entropic OT's.
         centre: subtract the reference's mean vector.
+        whiten: how far to even out the directions of centred vectors, from 0 (not) to 1 (wholly).
+        remove_top: leading directions of centred vectors to leave out.
         cost: `cosine` or `sqeuclidean`, on unit vectors.
         fit_sample: documents of the reference to fit on, at most.
         target_sample: documents of the target to fit on, at most.
@@ -53,6 +55,8 @@ class FitSettings:
     reg: float = 0.1
     debias: bool = True
     centre: bool = True
+    whiten: float = 0.0
+    remove_top: int = 0
     cost: str = "cosine"
     fit_sample: int = 20_000
     target_sample: int = 5_000
@@ -69,12 +73,21 @@ class FitSettings:
             raise SettingsError(f'cost is "{self.cost}"; wanted {" or ".join(cost.value for cost in Cost)}')
         if self.text_mass not in ("docs", "tokens"):
             raise SettingsError(f'text_mass is "{self.text_mass}"; wanted docs or tokens')
+        if not 0 <= self.whiten <= 1 or not self.remove_top >= 0:
+            raise SettingsError(
+                f"whiten is {self.whiten} and remove_top {self.remove_top}; wanted a share from 0 to 1, and 0 or more"
+            )
         if not min(self.fit_sample, self.target_sample) >= 1:
             raise SettingsError("fit_sample and target_sample are numbers of documents; wanted 1 or more")
 
+    def space(self, reference: NDArray[np.float32]) -> Space:
+        """The space of the points, fitted on vectors (n, d)."""
+        whiten, remove_top = (self.whiten, self.remove_top) if self.centre else (0.0, 0)
+        return Space.fit(reference, centre=self.centre, whiten=whiten, remove_top=remove_top)
+
     def as_published(self) -> FitSettings:
         """The settings of the paper: entropic OT with a small reg, no debiasing, no centring."""
-        return replace(self, reg=0.01, debias=False, centre=False)
+        return replace(self, reg=0.01, debias=False, centre=False, whiten=0.0, remove_top=0)
 
 
 def fit(
@@ -183,7 +196,7 @@ def fitted(
     target_weights: torch.Tensor | None = None,
 ) -> Potential:
     """The potential from raw vectors: reference (n, d), target (m, d), weights (n,) and (m,) or uniform."""
-    space = Space.fit(reference, centre=settings.centre)
+    space = settings.space(reference)
     source = Measure.of(space(reference), reference_weights)
     gradient = fit_gradient(
         source,
