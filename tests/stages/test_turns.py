@@ -64,6 +64,18 @@ def test_shards_processes_and_halves_change_nothing(corpora, contents, small_sha
     }
 
 
+def test_batches_and_bad_rows_move_no_row(
+    write, corpora, pool, rows, small_shards, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows are counted by what is scored: what is rejected, in this shard or an earlier one, has no number."""
+    monkeypatch.setattr("gotd.stages.score._BATCH", 7)
+    small_shards(3000)
+    dirty = write("pool.jsonl", [row for record in pool for row in (b"{", record)])
+    asked = {"method": "round-robin", "dedup": "off", "workers": 1}
+    found = gotd.select(dirty, corpora.target, "300docs", tmp_path / "out", **asked)
+    assert [row["gotd"]["id"] for row in rows(found.path)] == in_turn(found.folder, pool)
+
+
 def test_an_id_that_was_there_before_takes_no_turn(write, corpora, pool, rows, small_shards, tmp_path: Path) -> None:
     """The later of two records with one id is rejected, not listed; in one shard or in another."""
     again = [{"id": pool[i]["id"], "text": pool[i + 1]["text"]} for i in range(0, 300, 7)]
