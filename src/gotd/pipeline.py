@@ -1,6 +1,6 @@
 """The main job, from top to bottom: a pool, a target and a budget become a selection.
 
-    fit     reference + target      -> output/.work/selector   the potential
+    fit     reference + targets     -> output/.work/selector   the potential
     score   the potential + pool    -> output/.work/scores     every candidate's score
     choose  the scores + a budget   -> output                  the selection
 
@@ -31,6 +31,8 @@ from gotd.stages.fit import FitSettings, fit
 from gotd.stages.picking import PickSettings
 from gotd.stages.score import TextMass, score
 from gotd.stages.scores import REJECTS
+from gotd.stages.sharing import check_shares
+from gotd.stages.targets import Targets, aims, check_aims, described, inputs_of
 
 IN_DOMAIN = "in-domain"
 IN_DOMAIN_SOURCES = 3
@@ -38,10 +40,11 @@ IN_DOMAIN_SOURCES = 3
 
 def select(
     candidates: Inputs,
-    target: Inputs,
+    target: Targets,
     budget: str | int,
     output: Path | str | None = None,
     *,
+    avoid: Targets | None = None,
     reference: Inputs | None = None,
     method: str = "gotd",
     method_options: Mapping[str, Any] | None = None,
@@ -63,6 +66,7 @@ def select(
     dedup: Mode = "near",
     max_per_source: str | None = None,
     shortlist: float = 10.0,
+    target_shares: str | None = None,
     polish: int = 3,
     tokenizer: str | None = None,
     seed: int = 0,
@@ -79,9 +83,10 @@ def select(
 
     Args:
         candidates: files, folders, globs or URLs of the pool.
-        target: the same of examples of the task.
+        target: the same of examples of the task: paths are one target; several, or weights, are `gotd.Target`.
         budget: `5000docs`, `5%` of the pool's documents, or `2000000tokens`.
         output: folder for the result; left out, a new temporary one.
+        avoid: as `target`: examples of what the selection is to leave.
         reference: what the model was trained on; left out, a sample of the candidates.
         method: `gotd`, or what it is compared with: `random`, `in-domain` (random within the `keep` nearest sources,
             3 if left out), `nearest`, `round-robin`, `mmd`, `dsir`, `knn-kde` or `all-target`: see docs/methods.md.
@@ -91,7 +96,7 @@ def select(
         reg, debias, centre, whiten, remove_top, cost, fit_sample, target_sample, text_mass, seed: see `FitSettings`.
         paper: the published settings where reg, debias, centre and whiten are left out.
         keep: score only so many sources, those nearest to the target (see `domains`).
-        rounds, mix, dedup, max_per_source, shortlist: see `choose`.
+        rounds, mix, dedup, max_per_source, shortlist, target_shares: see `choose`.
         held_out, polish, tokenizer: see `score`.
         fields: where text, id and source are in a candidate or reference record.
         target_fields: the same for the target; left out, as for the candidates.
@@ -124,8 +129,11 @@ def select(
     )
     where = fields or Fields()
     wanted = checked(budget, format, max_per_source)
-    how = PickSettings(rounds, mix, dedup, max_per_source, shortlist)
+    how = PickSettings(rounds, mix, dedup, max_per_source, shortlist, target_shares)
     check_rounds(rounds, settings.method)
+    goals = aims(target, avoid)
+    check_aims(settings.method, goals)
+    check_shares(target_shares, [goal.name for goal in goals if not goal.avoid], rounds, settings.method)
     folder = Path(output) if output is not None else Path(tempfile.mkdtemp(prefix="gotd-"))
     asked = {
         **asdict(settings),
@@ -138,11 +146,11 @@ def select(
         "tokenizer": identity(tokenizer),
         "on_error": on_error,
         "format": format,
+        **described(goals),
     }
-    given = {"candidates": candidates, "target": target, **({"reference": reference} if reference else {})}
-    if held_out:
-        given["held_out"] = held_out
-    inputs = {name: [f"{file.path} {file.digest}" for file in find(value)] for name, value in given.items()}
+    files = {"candidates": find(candidates), **inputs_of(goals)}
+    files |= {name: find(given) for name, given in (("reference", reference), ("held_out", held_out)) if given}
+    inputs = {name: [f"{file.path} {file.digest}" for file in found] for name, found in files.items()}
     artifact = open_artifact(folder, "select", asked, inputs, overwrite=overwrite)
     if artifact.finished is not None:
         return Selection.load(folder)
@@ -165,6 +173,7 @@ def select(
         target,
         reference if reference is not None else candidates,
         work / "selector",
+        avoid=avoid,
         settings=settings,
         fields=where,
         target_fields=target_fields,
@@ -248,8 +257,9 @@ def fit_settings(
 
 
 def _add_rejects(folder: Path, work: Path, fitted: dict[str, Any], *, separate: bool) -> None:
-    """The rejects of the pool, then those of the target and of a reference that is not the pool."""
-    target = {line.rpartition(" ")[0] for line in fitted["inputs"]["target"]}
+    """The rejects of the pool, then those of the targets and of a reference that is not the pool."""
+    inputs = fitted["inputs"]
+    target = {line.rpartition(" ")[0] for line in inputs["target"] + inputs.get("avoid", [])}
     with RejectWriter(folder / REJECTS) as out:
         for path in (work / "chosen" / REJECTS, work / "selector" / REJECTS):
             for line in path.read_bytes().splitlines():

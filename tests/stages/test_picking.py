@@ -71,6 +71,14 @@ class TestCaps:
         order = capped.to_arrow()["score"].to_numpy()
         assert (np.diff(order) >= 0).all()
 
+    def test_a_cap_looks_beyond_a_shortlist_of_one_source(self, write, text, corpora, tmp_path: Path) -> None:
+        """The best 30 are of one source; the others' come far below, and only the whole pool has enough of them."""
+        near = write("near.jsonl", [{"text": text(i, True)} for i in range(30)])
+        far = [write(f"far{n}.jsonl", [{"text": text(100 * n + i, False)} for i in range(30)]) for n in (1, 2, 3)]
+        asked = {"dedup": "off", "max_per_source": "25%", "workers": 1, "reference": corpora.other}
+        found = gotd.select([near, *far], corpora.target, 20, tmp_path / "out", **asked)
+        assert set(Counter(found.to_arrow()["source"].to_pylist()).values()) == {5}
+
     def test_in_documents_and_under_a_token_budget(self, scored: Path, tmp_path: Path) -> None:
         found = gotd.choose(scored, "400tokens", tmp_path / "out", dedup="off", max_per_source="3docs")
         assert max(Counter(found.to_arrow()["source"].to_pylist()).values()) <= 3

@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from gotd import __version__
-from gotd.cli import choosing
+from gotd.cli import choosing, evaluating, exporting, health, training
+from gotd.cli.config import configurable
 from gotd.errors import GotdError
 
 
@@ -47,6 +48,12 @@ for command in (
     choosing.score,
     choosing.choose,
     choosing.domains,
+    training.warmup,
+    training.finetune,
+    evaluating.evaluate,
+    training.tune_encoder,
     choosing.demo,
+    exporting.export,
 ):
-    main.add_command(command)
+    main.add_command(configurable(command))
+main.add_command(health.doctor)

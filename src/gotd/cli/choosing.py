@@ -12,9 +12,13 @@ from gotd.cli import options as opt
 
 
 @click.command()
-@opt.chain(opt.candidates, opt.target)
+@opt.chain(opt.candidates, opt.target, opt.avoid)
 @click.option(
-    "--reference", "-r", multiple=True, help="What the model was trained on.  [default: a sample of the pool]"
+    "--reference",
+    "-r",
+    multiple=True,
+    shell_complete=opt.files,
+    help="What the model was trained on.  [default: a sample of the pool]",
 )
 @opt.chain(opt.budget, opt.output, opt.method(*opt.scored_methods, "in-domain"), opt.fitting)
 @click.option("--keep", type=click.IntRange(1), help="Score only the sources nearest to the target, so many.")
@@ -25,6 +29,7 @@ from gotd.cli import options as opt
     opt.mix,
     opt.dedup,
     opt.cap,
+    opt.target_shares,
     opt.shortlist,
     opt.fields,
     opt.target_text,
@@ -35,23 +40,35 @@ from gotd.cli import options as opt
     opt.seed,
     opt.overwrite,
     opt.json,
+    opt.dry_run,
 )
 @opt.gathered
-def select(as_json: bool, candidates: tuple[str, ...], **given: Any) -> None:
+def select(as_json: bool, dry_run: bool, candidates: tuple[str, ...], **given: Any) -> None:
     """Choose from a pool: fit, score and choose in one."""
     from gotd.display import progress_bar, show_selection
     from gotd.pipeline import select
 
     given |= {name: list(given[name]) or None for name in ("reference", "held_out")}
+    if dry_run:
+        opt.show_dry_run(as_json, candidates=list(candidates), **given)
+        return
     with progress_bar() as progress:
         found = select(list(candidates), progress=progress, **given)
     opt.print_json(found.manifest) if as_json else show_selection(found)
 
 
 @click.command()
-@click.option("--reference", "-r", multiple=True, required=True, help=f"What the model was trained on. {opt.MANY}")
+@click.option(
+    "--reference",
+    "-r",
+    multiple=True,
+    required=True,
+    shell_complete=opt.files,
+    help=f"What the model was trained on. {opt.MANY}",
+)
 @opt.chain(
     opt.target,
+    opt.avoid,
     opt.output,
     opt.method(*opt.scored_methods),
     opt.fitting,
@@ -85,7 +102,7 @@ def fit(as_json: bool, **given: Any) -> None:
 
 @click.command()
 @click.argument("selector", type=click.Path(path_type=Path))
-@click.argument("pool", nargs=-1, required=True)
+@click.argument("pool", nargs=-1, required=True, shell_complete=opt.files)
 @opt.chain(opt.output, opt.fields, opt.held_out, opt.tokenizer, opt.on_error, opt.workers, opt.device)
 @click.option(
     "--polish",
@@ -123,6 +140,7 @@ def score(as_json: bool, selector: Path, pool: tuple[str, ...], **given: Any) ->
     opt.mix,
     opt.dedup,
     opt.cap,
+    opt.target_shares,
     opt.shortlist,
     opt.record_format,
     opt.seed,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -22,12 +23,38 @@ def chain(*options: Callable[[Command], Command]) -> Callable[[Command], Command
     return add
 
 
+def files(context: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Shell completion by files, for flags that take globs and URLs too."""
+    return [CompletionItem(incomplete, type="file")]
+
+
 MANY = "File, folder, glob or URL; may be given more than once."
-candidates = click.option("--candidates", "-c", multiple=True, required=True, help=f"The pool. {MANY}")
-target = click.option("--target", "-t", multiple=True, required=True, help=f"Examples of the task. {MANY}")
+candidates = click.option("--candidates", multiple=True, required=True, shell_complete=files, help=f"The pool. {MANY}")
+target = click.option(
+    "--target",
+    "-t",
+    multiple=True,
+    required=True,
+    shell_complete=files,
+    metavar="PATH[:WEIGHT]",
+    help="A file, folder, glob or URL of examples of a task. Each flag is one target, of weight 1 if left out.",
+)
+avoid = click.option(
+    "--avoid",
+    multiple=True,
+    shell_complete=files,
+    metavar="PATH[:WEIGHT]",
+    help="The same, of what the selection is to leave.",
+)
+target_shares = click.option(
+    "--target-shares", help="60,40: each target takes its share of the budget by its own score."
+)
 output = click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="Folder to make.")
 overwrite = click.option("--overwrite", is_flag=True, help="Replace what another gotd command left in --output.")
 json = click.option("--json", "as_json", is_flag=True, help="Print a machine-readable summary instead.")
+dry_run = click.option(
+    "--dry-run", is_flag=True, help="Say what would be read and written and how long it takes; write nothing."
+)
 workers = click.option("--workers", type=click.IntRange(1), help="Processes for scoring.  [default: one a core]")
 on_error = click.option(
     "--on-error",
@@ -51,6 +78,7 @@ tokenizer = click.option(
 held_out = click.option(
     "--held-out",
     multiple=True,
+    shell_complete=files,
     help="A test set: candidates that share 13 words in a row with one of its texts are rejected.",
 )
 rounds = click.option(
@@ -178,12 +206,15 @@ fitting = chain(
 
 
 def gathered(command: Callable[..., None]) -> Callable[..., None]:
-    """Turn the many options about fields into `fields` and `target_fields`."""
+    """Turn the many options about fields into `fields` and `target_fields`, and targets into targets."""
 
     @wraps(command)
     def run(**given: Any) -> None:
         from gotd.corpus import Fields
+        from gotd.stages.targets import Target
 
+        for name in {"target", "avoid"} & given.keys():
+            given[name] = [Target.parse(text) for text in given[name]]
         names = {
             "text": "text_field",
             "id": "id_field",
@@ -200,6 +231,14 @@ def gathered(command: Callable[..., None]) -> Callable[..., None]:
         command(**given)
 
     return run
+
+
+def show_dry_run(as_json: bool, **given: Any) -> None:
+    """What `select` with these arguments would do."""
+    from gotd.dry_run import dry_run
+
+    found = dry_run(**given)
+    print_json(found.as_json()) if as_json else click.echo("\n".join(found.lines()))
 
 
 def print_json(value: Any) -> None:

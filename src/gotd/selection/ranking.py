@@ -38,6 +38,12 @@ class Picked:
     def __len__(self) -> int:
         return len(self.id)
 
+    @classmethod
+    def joined(cls, parts: Sequence[Picked]) -> Picked:
+        """All rows of several, one after the other."""
+        columns = ([getattr(part, name) for part in parts] for name in _COLUMNS[1:])
+        return cls([id for part in parts for id in part.id], *(np.concatenate(column) for column in columns))
+
     def take(self, rows: Sequence[int]) -> Picked:
         """Some of the rows, in the order given."""
         at = np.array(rows, dtype=np.int64)
@@ -109,6 +115,11 @@ class _Lowest:
     def taken(self) -> Picked:
         return _picked(self._cut())
 
+    def taken_keys(self) -> NDArray[np.float64]:
+        """The keys of what is taken, in its order."""
+        self._cut()
+        return self._parts[0][0]
+
 
 def rank(
     batches: Callable[[list[str]], Iterator[pa.RecordBatch]],
@@ -161,6 +172,24 @@ def rank(
         raise SettingsError(f"the budget is {budget}, less than the best document; raise --budget")
     random = _random(batches, min(size, _RANDOM_AT_MOST), pool, seed)
     return Ranking(best, highest.taken(), random, total / pool, pool, size)
+
+
+def lowest_by(
+    batches: Callable[[list[str]], Iterator[pa.RecordBatch]], column: str, budget: Budget, pool: int, stretch: float
+) -> tuple[Picked, NDArray[np.float64]]:
+    """What is lowest in one column, best first, and the column there; as much as `stretch` budgets hold.
+
+    Args:
+        batches: gives the rows of scores.parquet, these columns.
+        budget: in documents or tokens.
+        pool: how many rows there are.
+    """
+    count = budget.documents(pool)
+    lowest = _Lowest(None if count is None else min(pool, math.ceil(count * stretch)), budget.amount * stretch)
+    for batch in batches([*_COLUMNS, column]):
+        rows = pa.Table.from_batches([batch])
+        lowest.add(rows[column].to_numpy().astype(np.float64), rows.select(_COLUMNS))
+    return lowest.taken(), lowest.taken_keys()
 
 
 def _random(batches: Callable[[list[str]], Iterator[pa.RecordBatch]], count: int, pool: int, seed: int) -> Picked:

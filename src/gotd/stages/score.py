@@ -3,8 +3,8 @@
     shard -> documents -> vectors -> phi -> parts/00012.parquet, .rejects.jsonl, .mass.npy
     parts -> scores.parquet, rejects.jsonl, the certificate
 
-The mass that each target receives comes with the pass. Where the pool is the reference itself and that mass is off
-by more than ASK_AT, the potential is corrected by one Sinkhorn step and the pool is scored again.
+The mass that each document of a target receives comes with the pass. Where the pool is the reference itself and that
+mass is off by more than ASK_AT, the potential is corrected by one Sinkhorn step and the pool is scored again.
 """
 
 from __future__ import annotations
@@ -30,15 +30,13 @@ from gotd.artifacts import Artifact, open_artifact
 from gotd.corpus import Document, Fields, File, Inputs, OnError, Reject, RejectWriter, Shard, find, plan, read
 from gotd.engine import Done, Progress, run, silent
 from gotd.errors import InputError, SettingsError
-from gotd.potential import FILE_NAME, Potential
+from gotd.potential import FILE_NAME, Potential, Priced
 from gotd.selection.budget import estimated_tokens
 from gotd.selection.contamination import Contamination
-from gotd.selection.gradient import marginal_error, polished
 from gotd.selection.methods import Batch, NearestLists
 from gotd.selection.tokens import Tokenizer, identity, load_tokenizer
-from gotd.stages.scores import CONTAMINATED, REJECTS, SCHEMA, Scores, merge, repeats
+from gotd.stages.scores import CONTAMINATED, REJECTS, Scores, merge, own_column, repeats, schema_of
 from gotd.stages.turns import TurnScores, new_lists, save_lists, take_turns, told
-from gotd.transport import Pass
 
 ASK_AT = 0.03  # below it the choice changes by less than half a per cent (docs/log.md)
 _BATCH = 1024
@@ -72,12 +70,14 @@ class ShardScorer:
 
     def __call__(self, shard: Shard, stem: Path) -> dict[str, Any]:
         potential = _loaded(self.potential, self.device)
-        col = torch.zeros(len(potential.attract.g), dtype=torch.float64)
+        col = potential.no_mass()
         counts = {"read": 0, "scored": 0, "outside": 0, "rejected": 0}
         lists = new_lists(potential)
         with (
             RejectWriter(stem.with_name(f"{stem.name}.rejects.jsonl")) as rejects,
-            pq.ParquetWriter(stem.with_name(f"{stem.name}.parquet"), SCHEMA, compression="zstd") as parts,
+            pq.ParquetWriter(
+                stem.with_name(f"{stem.name}.parquet"), schema_of(own_columns(potential)), compression="zstd"
+            ) as parts,
         ):
             for items in _batches(read(shard, self.fields, self.on_error)):
                 kept: dict[int, Document] = {}
@@ -167,7 +167,7 @@ def _scored(
         else:
             scores = lists.add(points, np.arange(first, first + len(documents)))
         # Another method has no certificate: no mass is counted.
-        found = Pass(torch.from_numpy(scores), torch.zeros(len(potential.attract.g)))
+        found = Priced(torch.from_numpy(scores), None, potential.no_mass())
     columns = {
         "id": [d.id for d in documents],
         "source": [d.source for d in documents],
@@ -180,7 +180,15 @@ def _scored(
         "key": np.array([_key(d.id) for d in documents], dtype=np.uint64),
         "row": np.array(list(kept), dtype=np.int64),
     }
-    return pa.table(columns, schema=SCHEMA), found.col
+    names = own_columns(potential)
+    if found.own is not None:
+        columns |= {name: scores.numpy() for name, scores in zip(names, found.own)}
+    return pa.table(columns, schema=schema_of(names)), found.col
+
+
+def own_columns(potential: Potential) -> list[str]:
+    """The columns of the score by each of several targets alone; another method than gotd has none."""
+    return [own_column(name) for name in potential.owners] if potential.method is None else []
 
 
 def points_of(documents: Sequence[Document], potential: Potential) -> torch.Tensor:
@@ -279,7 +287,7 @@ def score(
         tokenizer,
     )
     is_reference = sources is None and fitted.settings.get("reference_digests") == sorted(f.digest for f in files)
-    done, error, steps = _passes(
+    done, errors, steps = _passes(
         fitted, scorer, plan(files, chosen), artifact, polish if is_reference else 0, workers, progress
     )
     gone = repeats(done)
@@ -292,6 +300,7 @@ def score(
         gone,
         rescored=None if taken is None else TurnScores(taken),
         pieces=chosen.chunk_chars is not None,
+        own=own_columns(fitted),
     )
     if not merged.counts["scored"]:
         raise InputError(_nothing(artifact.folder, merged.counts, sources))
@@ -302,7 +311,8 @@ def score(
             "counts": merged.counts,
             "rejects": merged.rejects,
             "sources": merged.sources,
-            "marginal_error": error,
+            "marginal_error": max(errors, default=None),
+            **({} if fitted.plain else {"marginal_errors": errors}),
             "polish_steps": steps,
             "turns": None if taken is None else told(taken),
             "seconds": seconds,
@@ -321,8 +331,8 @@ def _passes(
     polish: int,
     workers: int | None,
     progress: Progress,
-) -> tuple[list[Done], float | None, int]:
-    """Score, and step and score again while the certificate asks for it."""
+) -> tuple[list[Done], list[float], int]:
+    """Score, and step and score again while the certificate asks for it: of several targets, the worst of theirs."""
     for step in range(polish + 1):
         fitted.save(artifact.folder)
         key = f"{artifact.key}:{step}"
@@ -332,18 +342,11 @@ def _passes(
             _loaded.cache_clear()  # the next pass, or run, has another potential in the same place
         masses = [torch.from_numpy(np.load(part.stem.with_name(f"{part.stem.name}.mass.npy"))) for part in done]
         col = torch.stack(masses).sum(0)
-        error = marginal_error(col, fitted.objective.target) if float(col.sum()) > 0 else None
-        if error is None or error <= ASK_AT or step == polish:
-            return done, error, step
-        fitted = _stepped(fitted, col)
+        errors = fitted.marginal_errors(col) if float(col.sum()) > 0 else []
+        if max(errors, default=0.0) <= ASK_AT or step == polish:
+            return done, errors, step
+        fitted = fitted.stepped(col)
     raise AssertionError("the last step returns")
-
-
-def _stepped(fitted: Potential, col: torch.Tensor) -> Potential:
-    """One Sinkhorn step from the mass (m,) that each target received, and the reference's mean phi after it."""
-    after = replace(fitted, attract=polished(fitted.attract, col))
-    phi = after.priced(after.reference.points).f
-    return replace(after, level=float(after.reference.weights.double() @ phi.double()))
 
 
 def _listed(files: Sequence[File]) -> list[str]:

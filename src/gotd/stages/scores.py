@@ -1,6 +1,7 @@
 """scores.parquet: one row for every candidate, and how parts become it.
 
     id, source, score (float32, lower is better), tokens, file, position, piece, checksum
+    score_NAME (float32) for each of several targets: the score as if it were the only one
 
 Tokens are estimated, or those of the manifest's `tokenizer`. `file` counts into the manifest's `files`; with `position`
 and `piece` it is the address of the record, and `checksum` is the record's CRC-32, by which `choose` sees that it is
@@ -44,7 +45,17 @@ SCHEMA = pa.schema(
         ("row", pa.int64()),  # 1-based in the shard, to name duplicates by
     ]
 )
-_WRITTEN = pa.schema([field for field in SCHEMA if field.name not in ("key", "row")])
+_WITHIN = ("key", "row")
+
+
+def own_column(name: str) -> str:
+    """The column of the score by one of several targets alone."""
+    return f"score_{name}"
+
+
+def schema_of(own: Sequence[str]) -> pa.Schema:
+    """The schema of a part, with columns for targets of their own."""
+    return pa.schema([*SCHEMA, *((name, pa.float32()) for name in own)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +112,7 @@ def merge(
     *,
     rescored: Callable[[pa.Table, int], pa.Table] | None = None,
     pieces: bool = False,
+    own: Sequence[str] = (),
 ) -> Merged:
     """Join parts in the order of the pool; of documents with one id, the first stays and the others are rejected.
 
@@ -109,7 +121,9 @@ def merge(
         rescored: what makes of the rows of a part, and the number of the first among all parts, the same with scores
             that depend on the whole pool.
         pieces: the rows are pieces of a file, not its lines.
+        own: the columns of targets of their own.
     """
+    written = pa.schema([field for field in schema_of(own) if field.name not in _WITHIN])
     numbers = {file.path: number for number, file in enumerate(files)}
     first = 0
     counts = Counter({"read": 0, "scored": 0, "outside": 0, "rejected": 0})
@@ -117,7 +131,7 @@ def merge(
     rows_before: Counter[str] = Counter()  # of each file, in the parts before
     with (
         RejectWriter(folder / REJECTS) as rejects,
-        pq.ParquetWriter(folder / f".{NAME}.tmp", _WRITTEN, compression="zstd") as out,
+        pq.ParquetWriter(folder / f".{NAME}.tmp", written, compression="zstd") as out,
     ):
         for part in done:
             counts.update(part.counts)
@@ -140,7 +154,7 @@ def merge(
                     counts["scored"] -= len(again)
                     counts["rejected"] += len(again)
                     number = pa.array(np.full(len(kept), numbers[part.shard.file.path], dtype=np.int32))
-                    kept = kept.set_column(kept.schema.get_field_index("file"), "file", number).select(_WRITTEN.names)
+                    kept = kept.set_column(kept.schema.get_field_index("file"), "file", number).select(written.names)
                     sources.update(dict(zip(*_value_counts(kept["source"]))))
                     out.write_table(kept)
             rows_before[part.shard.file.path] += part.counts["read"]

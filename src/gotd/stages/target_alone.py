@@ -45,7 +45,7 @@ def target_alone(
     ranking = rank(scored.batches, budget, scored.manifest["counts"]["scored"], seed=seed, worst=0)
     filled = np.cumsum(best.tokens, dtype=np.int64)
     size = int((filled <= budget.amount).sum()) if budget.unit == "tokens" else ranking.size
-    chosen = pick(documents, best.tokens.tolist(), budget, size, how, potential)
+    chosen = pick(documents, best.tokens.tolist(), budget, size, how, potential, whole=True)
     counts = {
         "read": len(documents) + len(found.rejects),
         "selected": len(chosen.rows),

@@ -134,7 +134,8 @@ def recentred(centroids: Measure, whole: Measure, *, steps: int = 2) -> Measure:
         mass = torch.zeros(count, dtype=torch.float64)
         sums = torch.zeros(count, dim, dtype=torch.float64)
         lengths = (centroids.points * centroids.points).sum(1)
-        for points, weights in zip(whole.points.split(_BLOCK), whole.weights.split(_BLOCK)):
+        for start in range(0, len(whole), _BLOCK):
+            points, weights = whole.points[start : start + _BLOCK], whole.weights[start : start + _BLOCK]
             nearest = torch.addmm(lengths, points, centroids.points.T, alpha=-2).argmin(1)
             mass.index_add_(0, nearest, weights.double())
             sums.index_add_(0, nearest, (points * weights[:, None]).double())

@@ -45,6 +45,7 @@ def fit_method(
     reference: Measure,
     target: Measure,
     pool: int = 0,
+    target_parts: Sequence[tuple[int, float]] = (),
     seed: int = 0,
     options: Mapping[str, Any] | None = None,
 ) -> Method:
@@ -57,6 +58,7 @@ def fit_method(
         reference: (n, d) points and weights of the sample.
         target: (m, d) points and weights.
         pool: documents that the sample stands for; where they are not known, 0.
+        target_parts: documents and share of each target, where several are pooled.
         seed: of all that is drawn.
         options: of that method alone; its module names them.
 
@@ -65,7 +67,8 @@ def fit_method(
         InputError: samples from which the method cannot be fitted.
     """
     module = import_module(f"gotd.selection.methods.{_home(name)}")
-    method: Method = module.fit(Samples(reference_texts, target_texts, reference, target, pool), seed, options or {})
+    samples = Samples(reference_texts, target_texts, reference, target, pool, target_parts)
+    method: Method = module.fit(samples, seed, options or {})
     return method
 
 
