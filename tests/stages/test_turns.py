@@ -41,7 +41,7 @@ def test_each_target_in_turn_takes_its_nearest(corpora, pool, rows, tmp_path: Pa
     assert [row["gotd"]["id"] for row in chosen] == expected[:150]
     # Of 300 taken in all, the first has the lowest score.
     assert [row["gotd"]["score"] for row in chosen] == list(range(-300, -150))
-    told = {"taken": 300, "exact": 300, "length": (1 << 21) // 60, "dry": 0, "advice": "", "used": 150}
+    told = {"taken": 300, "exact": 300, "length": (1 << 21) // 60, "advice": "", "used": 150}
     assert found.manifest["turns"] == told
     counts = found.manifest["counts"]
     assert counts["read"] == counts["selected"] + counts["not_selected"] + counts["rejected"] == 300
@@ -62,6 +62,18 @@ def test_shards_processes_and_halves_change_nothing(corpora, contents, small_sha
     assert {n: c for n, c in whole.items() if n != "manifest.json"} == {
         n: c for n, c in halves.items() if n != "manifest.json"
     }
+
+
+def test_batches_and_bad_rows_move_no_row(
+    write, corpora, pool, rows, small_shards, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows are counted by what is scored: what is rejected, in this shard or an earlier one, has no number."""
+    monkeypatch.setattr("gotd.stages.score._BATCH", 7)
+    small_shards(3000)
+    dirty = write("pool.jsonl", [row for record in pool for row in (b"{", record)])
+    asked = {"method": "round-robin", "dedup": "off", "workers": 1}
+    found = gotd.select(dirty, corpora.target, "300docs", tmp_path / "out", **asked)
+    assert [row["gotd"]["id"] for row in rows(found.path)] == in_turn(found.folder, pool)
 
 
 def test_an_id_that_was_there_before_takes_no_turn(write, corpora, pool, rows, small_shards, tmp_path: Path) -> None:
@@ -85,7 +97,6 @@ def test_lists_too_short_for_the_budget_are_told(corpora, pool, rows, tmp_path: 
     turns = found.manifest["turns"]
     assert found.manifest["settings"]["method_options"] == {"length": 3}
     assert 0 < turns["exact"] < turns["taken"] < 300 == turns["used"]
-    assert turns["dry"]
     assert turns["length"] == 3
     assert f"Not all in turn: {turns['advice']}." in shown
     chosen = rows(found.path)
