@@ -90,7 +90,7 @@ def test_an_id_that_was_there_before_takes_no_turn(write, corpora, pool, rows, s
 
 def test_lists_too_short_for_the_budget_are_told(corpora, pool, rows, tmp_path: Path) -> None:
     """What is exact is as by the matrix; what no list holds follows by its distance to the target."""
-    asked = ["select", "-c", corpora.pool, "-t", corpora.target, "--dedup", "off", "--workers", "1"]
+    asked = ["select", "--candidates", corpora.pool, "-t", corpora.target, "--dedup", "off", "--workers", "1"]
     asked += ["--method", "round-robin", "--method-option", "length=3"]
     shown = CliRunner().invoke(main, [*asked, "-k", "300docs", "-o", str(tmp_path / "out")]).stdout
     found = gotd.Selection.load(tmp_path / "out")
