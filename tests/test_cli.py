@@ -24,7 +24,7 @@ import gotd
 from gotd.cli import main
 
 DOCS = Path(__file__).parent.parent / "docs" / "cli.md"
-COMMANDS = ("select", "fit", "score", "choose", "domains", "demo")
+COMMANDS = ("select", "fit", "score", "choose", "domains", "report", "demo")
 WIDTH = 100
 ONE_LINE = re.compile(r"gotd: [^\n]+\n")
 BAR = "\u2501"

@@ -24,6 +24,7 @@ PUBLIC = [
     "choose",
     "domains",
     "fit",
+    "report",
     "score",
     "select",
 ]

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gotd.corpus import Fields
     from gotd.pipeline import select
     from gotd.potential import Potential
+    from gotd.reporting import report
     from gotd.stages.choose import Selection, choose
     from gotd.stages.domains import Domain, domains
     from gotd.stages.fit import FitSettings, fit
@@ -35,6 +36,7 @@ _HOMES = {
     "choose": "gotd.stages.choose",
     "domains": "gotd.stages.domains",
     "fit": "gotd.stages.fit",
+    "report": "gotd.reporting",
     "score": "gotd.stages.score",
     "select": "gotd.pipeline",
 }
@@ -54,6 +56,7 @@ __all__ = [
     "choose",
     "domains",
     "fit",
+    "report",
     "score",
     "select",
 ]

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from gotd import __version__
-from gotd.cli import choosing
+from gotd.cli import choosing, reporting
 from gotd.errors import GotdError
 
 
@@ -47,6 +47,7 @@ for command in (
     choosing.score,
     choosing.choose,
     choosing.domains,
+    reporting.report,
     choosing.demo,
 ):
     main.add_command(command)

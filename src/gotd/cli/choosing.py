@@ -18,6 +18,7 @@ from gotd.cli import options as opt
 )
 @opt.chain(opt.budget, opt.output, opt.method(*opt.scored_methods, "in-domain"), opt.fitting)
 @click.option("--keep", type=click.IntRange(1), help="Score only the sources nearest to the target, so many.")
+@click.option("--report", is_flag=True, help="Write report.html too, a page about the selection.")
 @opt.chain(
     opt.held_out,
     opt.rounds,
@@ -36,14 +37,19 @@ from gotd.cli import options as opt
     opt.json,
 )
 @opt.gathered
-def select(as_json: bool, candidates: tuple[str, ...], **given: Any) -> None:
+def select(as_json: bool, report: bool, candidates: tuple[str, ...], **given: Any) -> None:
     """Choose from a pool: fit, score and choose in one."""
+    from gotd import reporting
     from gotd.display import progress_bar, show_selection
     from gotd.pipeline import select
 
+    if report:
+        reporting.check_extras()  # before the work, not after it
     given |= {name: list(given[name]) or None for name in ("reference", "held_out")}
     with progress_bar() as progress:
         found = select(list(candidates), progress=progress, **given)
+        if report:
+            reporting.report(found.folder, device=given["device"], progress=progress)
     opt.print_json(found.manifest) if as_json else show_selection(found)
 
 

@@ -137,6 +137,12 @@ def fit(
             "fields": asdict(where),
             "text_mass": chosen.text_mass,
             "reference_digests": sorted(file.digest for file in files["reference"]),
+            "target": {
+                "inputs": inputs["target"],
+                "fields": asdict(where_target),
+                "size": chosen.target_sample,
+                "seed": chosen.seed,
+            },
         },
         method=_method(chosen, drawn, potential),
     )
