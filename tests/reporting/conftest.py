@@ -111,26 +111,26 @@ def read_page() -> Callable[[Path], Page]:
 
 @pytest.fixture(scope="session")
 def hostile(text, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of `gotd select`, 45 of 248 documents: texts, ids and sources of HOSTILE, duplicates and rejects."""
+    """Folder of `gotd select`, 40 of 243 documents: texts, ids and sources of HOSTILE, duplicates and rejects."""
     folder = tmp_path_factory.mktemp("hostile")
 
     def record(i: int) -> dict[str, str]:
         return {
             "id": f"{i}</script>",
             "source": SOURCE if i % 3 else "plain",
-            "text": f"{text(i, i % 6 == 0, 12)} {HOSTILE[i % len(HOSTILE)]}",
+            "text": f"{text(i, i % 7 == 0, 12)} {HOSTILE[i % len(HOSTILE)]}",
         }
 
+    target = [{"text": f"{text(900 + i, i % 2 == 0, 12)} {HOSTILE[i % len(HOSTILE)]}"} for i in range(40)]
     rows = [orjson.dumps(record(i)) for i in range(240)]
-    rows += [orjson.dumps({"id": f"twin{i}", "source": "plain", "text": text(1, True, 30)}) for i in range(8)]
+    rows += [orjson.dumps({"id": f"twin{i}", "source": "plain", "text": record(217)["text"]}) for i in range(3)]
     rows += [b"{<script>window.owned = 1</script>"] * 4
     (folder / "pool.jsonl").write_bytes(b"\n".join(rows) + b"\n")
-    target = [{"text": f"{text(900 + i, i % 2 == 0, 12)} {HOSTILE[i % len(HOSTILE)]}"} for i in range(40)]
     (folder / "target.jsonl").write_bytes(b"\n".join(orjson.dumps(row) for row in target) + b"\n")
     gotd.select(
         folder / "pool.jsonl",
         folder / "target.jsonl",
-        45,
+        40,
         folder / "run",
         fields=gotd.Fields(source="source"),
         target_fields=gotd.Fields(),

@@ -34,30 +34,28 @@ def test_distances_are_the_manifests(page: Page, manifest: dict[str, Any]) -> No
     rows = [("before", "before"), ("predicted by one step", "predicted"), ("solved again", "after")]
     for words, name in rows:
         assert f"{words} {moved[name]:.4f}" in said
-    assert f"with 45 at random, solved again {moved['random']:.4f}" in said
+    assert f"with 40 at random, solved again {moved['random']:.4f}" in said
     assert f"{moved['after'] - moved['before']:+.4f}" in said
 
 
 def test_counts_are_the_manifests(page: Page, manifest: dict[str, Any]) -> None:
     counts = manifest["counts"]
-    assert counts == {**counts, "read": 252, "selected": 45, "rejected": 4}
-    assert "252 read = 45 selected + 203 not selected + 4 rejected" in page.said("verdict")
+    assert counts == {**counts, "read": 247, "selected": 40, "rejected": 4}
+    assert "247 read = 40 selected + 203 not selected + 4 rejected" in page.said("verdict")
     for source, row in manifest["sources"].items():
-        share = row["selected"] / 45
-        assert f"{source} {row['pool']:,} {row['selected']:,} {row['pool'] / 248:.1%} {share:.1%}" in page.said(
-            "sources"
-        )
-    assert sum(page.data["histogram"]["pool"]) == 248
-    assert sum(page.data["histogram"]["chosen"]) == 45
+        shares = f"{row['pool'] / 243:.1%} {row['selected'] / 40:.1%}"
+        assert f"{source} {row['pool']:,} {row['selected']:,} {shares}" in page.said("sources")
+    assert sum(page.data["histogram"]["pool"]) == 243
+    assert sum(page.data["histogram"]["chosen"]) == 40
 
 
 def test_what_was_dropped_is_counted_and_shown(page: Page, manifest: dict[str, Any]) -> None:
     said = page.said("dropped")
-    assert manifest["duplicates"] == 7
-    assert "7 documents repeat a better one" in said
-    assert said.count("100.0%") == 7
-    assert "4 of 252 rows" in said
-    assert re.search(r"malformed-json 4 \S+pool\.jsonl:249: found malformed JSON", said)
+    assert manifest["duplicates"] == 3
+    assert "3 documents repeat a better one" in said
+    assert said.count("100.0%") == 3
+    assert "4 of 247 rows" in said
+    assert re.search(r"malformed-json 4 \S+pool\.jsonl:244: found malformed JSON", said)
 
 
 def test_how_it_was_made(page: Page, manifest: dict[str, Any], hostile: Path) -> None:
@@ -79,19 +77,19 @@ def test_the_map_holds_every_role(page: Page, hostile: Path) -> None:
     assert len({len(column) for column in dots.values()}) == 1
     by_role = [page.data["roles"][role] for role in dots["role"]]
     counts = {role: by_role.count(role) for role in page.data["roles"]}
-    assert counts == {"selected": 45, "candidate": 203, "target": 40, "reference": 248}
+    assert counts == {"selected": 40, "candidate": 203, "target": 40, "reference": 243}
     assert all(x is not None for x in dots["x"])
     chosen = gotd.Selection.load(hostile).to_arrow()
-    assert dots["id"][:45] == chosen["id"].to_pylist()
-    assert dots["rank"][:45] == list(range(1, 46))
-    assert dots["score"][:45] == pytest.approx(chosen["score"].to_pylist(), abs=1e-4)
-    assert dots["text"][-248:] == [None] * 248
+    assert dots["id"][:40] == chosen["id"].to_pylist()
+    assert dots["rank"][:40] == list(range(1, 41))
+    assert dots["score"][:40] == pytest.approx(chosen["score"].to_pylist(), abs=1e-4)
+    assert dots["text"][-243:] == [None] * 243
 
 
 def test_the_map_file(hostile: Path, hostile_page: Path) -> None:
     table = pq.read_table(hostile_page.parent / "map.parquet")
     assert table.column_names == ["id", "source", "score", "x", "y", "role", "text"]
-    assert len(table) == 45 + 203 + 40 + 248
+    assert len(table) == 40 + 203 + 40 + 243
     assert table["x"].null_count == table["y"].null_count == table["role"].null_count == 0
 
 
@@ -99,7 +97,7 @@ def test_borderline_documents(page: Page, hostile: Path) -> None:
     said = page.said("documents")
     parts = re.split(r"Best |Just inside |Just outside |Worst ", said)
     ranks = [re.findall(r" (\d+|–) 0\.\d{3} ", f" {part} ") for part in parts[1:]]
-    assert ranks == [["1", "2", "3", "4", "5"], ["41", "42", "43", "44", "45"], ["–"] * 5, ["–"] * 5]
+    assert ranks == [["1", "2", "3", "4", "5"], ["36", "37", "38", "39", "40"], ["–"] * 5, ["–"] * 5]
 
 
 def test_the_same_selection_makes_the_same_page(hostile: Path, hostile_page: Path, tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ import pytest
 import gotd
 from gotd.reporting.verdict import Check, checks, headline
 
-
 NEARER = "1,500 documents bring the reference 25% nearer to the target"
 
 

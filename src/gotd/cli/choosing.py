@@ -48,9 +48,10 @@ def select(as_json: bool, report: bool, candidates: tuple[str, ...], **given: An
     given |= {name: list(given[name]) or None for name in ("reference", "held_out")}
     with progress_bar() as progress:
         found = select(list(candidates), progress=progress, **given)
-        if report:
-            reporting.report(found.folder, device=given["device"], progress=progress)
+        page = reporting.report(found.folder, device=given["device"], progress=progress) if report else None
     opt.print_json(found.manifest) if as_json else show_selection(found)
+    if page is not None and not as_json:
+        click.echo(f"Or look at it: open {page} in a browser.")
 
 
 @click.command()

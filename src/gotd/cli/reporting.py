@@ -28,7 +28,8 @@ from gotd.cli import options as opt
     help="Of the map; umap needs gotd[umap].",
 )
 @click.option("--map", is_flag=True, help="Also write map.parquet beside the page, for embedding-atlas.")
-@opt.chain(opt.device, opt.seed)
+@opt.device
+@click.option("--seed", default=0, show_default=True, help="Of the sample, and of UMAP.")
 def report(selection: Path, **given: Any) -> None:
     """Write one HTML page about a SELECTION, the folder of `select` or `choose`."""
     from gotd.display import progress_bar

@@ -105,7 +105,10 @@ def drawn(account: Account) -> dict[str, Any]:
         "histogram": {"edges": scored.edges, "pool": scored.pool, "chosen": scored.chosen, "cut": scored.cut},
         "roles": ROLES,
         "sources": sources,
-        "files": [file["path"] for file in account.manifest["files"]],
+        "files": [
+            {"path": file["path"], "unit": "byte" if file["format"] in ("jsonl", "txt") else "row"}
+            for file in account.manifest["files"]
+        ],
         "dots": {
             "role": [ROLES.index(role) for role in table["role"].to_pylist()],
             "source": [None if source is None else numbers[source] for source in table["source"].to_pylist()],

@@ -132,7 +132,6 @@ def the_map(account: Account) -> Section:
         chosen=account.manifest["counts"]["selected"],
         plane=account.dots.plane,
         reference=len(account.potential.reference),
-        sources=sorted(account.manifest["sources"]),
     )
     return Section("map", "Map", body)
 

@@ -2,7 +2,8 @@
 // The histogram and the map. `gotd.shown` says which dots are drawn; records.js sets it.
 {
   const font = () => ({ family: getComputedStyle(document.body).fontFamily, size: 13, color: gotd.colour("soft") });
-  const base = () => ({ paper_bgcolor: "transparent", plot_bgcolor: "transparent", font: font(), showlegend: false });
+  const PAPER = { autosize: false, width: 680 }; // pixels between the margins of A4 and Letter
+  const base = () => ({ paper_bgcolor: "transparent", plot_bgcolor: "transparent", font: font(), showlegend: false, ...(gotd.paper ? PAPER : { autosize: true }) });
   const config = { displayModeBar: false, responsive: true };
 
   const histogram = gotd.one("histogram");
@@ -69,7 +70,8 @@
         x: which.map((dot) => dots.x[dot]),
         y: which.map((dot) => dots.y[dot]),
         customdata: which,
-        hoverinfo: "none",
+        // Of the reference there is nothing to say, and it may lie where a candidate does.
+        hoverinfo: role === "reference" ? "skip" : "none",
         marker: marker(role),
       };
     };

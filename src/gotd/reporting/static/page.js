@@ -1,6 +1,6 @@
 "use strict";
 // Data, colours, small makers of elements. Texts of documents reach the page by textContent alone.
-const gotd = { data: JSON.parse(document.getElementById("data").textContent), repaint: [] };
+const gotd = { data: JSON.parse(document.getElementById("data").textContent), repaint: [], paper: false };
 
 gotd.one = (id) => document.getElementById(id);
 
@@ -51,11 +51,12 @@ gotd.count = (number) => number.toLocaleString("en");
   wish.addEventListener("change", repaint);
   addEventListener("DOMContentLoaded", repaint);
 
-  // On paper: light colours, and nothing folded away.
+  // On paper: light colours, charts as wide as the sheet, and nothing folded away.
   let before = null;
   addEventListener("beforeprint", () => {
     before = { theme: root.dataset.theme, open: [...document.querySelectorAll("details:not([open])")] };
     root.dataset.theme = "light";
+    gotd.paper = true;
     before.open.forEach((part) => (part.open = true));
     repaint();
   });
@@ -64,6 +65,7 @@ gotd.count = (number) => number.toLocaleString("en");
     before.theme ? (root.dataset.theme = before.theme) : delete root.dataset.theme;
     before.open.forEach((part) => (part.open = false));
     before = null;
+    gotd.paper = false;
     repaint();
   });
 }

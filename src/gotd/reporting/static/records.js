@@ -6,7 +6,7 @@ if (gotd.one("filters") && gotd.data.dots) {
   const PAGE = 100;
   const role = (dot) => roles[dots.role[dot]];
   const source = (dot) => (dots.source[dot] === null ? null : sources[dots.source[dot]]);
-  const text = (dot) => dots.text[dot] ?? (role(dot) === "reference" ? "Its text is not kept." : "Its text is not to be had.");
+  const text = (dot) => dots.text[dot] ?? "Its text is not to be had.";
   const plain = (dot) => text(dot).slice(0, 300);
 
   /** Rank, score or price, as far as the document has them. */
@@ -64,7 +64,8 @@ if (gotd.one("filters") && gotd.data.dots) {
     add("id", dots.id[dot]);
     if (dots.file[dot] !== null) {
       const piece = dots.piece[dot] ? `, piece ${dots.piece[dot]}` : "";
-      add("file", `${files[dots.file[dot]]}, at ${gotd.count(dots.position[dot])}${piece}`);
+      const { path, unit } = files[dots.file[dot]];
+      add("file", `${path}, ${unit} ${gotd.count(dots.position[dot])}${piece}`);
     }
     const body = gotd.make("pre", "", text(dot));
     body.tabIndex = 0;
@@ -91,13 +92,15 @@ if (gotd.one("filters") && gotd.data.dots) {
 
   // The filters and the list.
   const form = gotd.one("filters");
+  const MOST = 1000; // sources to pick from; the words find the others
+  sources.slice(0, MOST).forEach((name, number) => gotd.one("source").add(new Option(name, number)));
   const list = gotd.one("list");
   let listed = [];
   let haystacks = null;
   const matching = () => {
     const words = gotd.one("words").value.toLowerCase().split(/\s+/).filter(Boolean);
     const from = gotd.one("source").value;
-    const wanted = from ? sources.indexOf(from) : null;
+    const wanted = from === "" ? null : Number(from);
     if (words.length) haystacks ??= dots.x.map((_, dot) => `${dots.id[dot] ?? ""}\n${source(dot) ?? ""}\n${dots.text[dot] ?? ""}`.toLowerCase());
     return (dot) => (wanted === null || dots.source[dot] === wanted) && words.every((word) => haystacks[dot].includes(word));
   };
@@ -155,10 +158,12 @@ if (gotd.one("filters") && gotd.data.dots) {
     if (dot !== undefined) gotd.ring(Number(dot));
   });
   let waiting = 0;
-  form.addEventListener("input", () => {
+  const soon = () => {
     clearTimeout(waiting);
     waiting = setTimeout(filter, 120);
-  });
+  };
+  form.addEventListener("input", soon);
+  form.addEventListener("change", soon);
   form.addEventListener("submit", (event) => event.preventDefault());
   form.hidden = false;
   filter();
