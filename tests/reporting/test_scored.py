@@ -68,6 +68,12 @@ def test_rows_are_the_selection_by_rank_then_candidates_by_score(selected: Path)
     assert sorted(rows["id"].to_pylist()) == sorted(everything(selected)["id"].to_pylist())
 
 
+def test_ranks_are_those_of_the_choice_where_rounds_do_not_follow_the_scores(scored: Path, tmp_path: Path) -> None:
+    chosen = gotd.choose(scored, 12, tmp_path, rounds=3).to_arrow()
+    assert (np.diff(chosen["score"].to_numpy()) < 0).any()
+    assert seen(tmp_path).rows["id"].to_pylist()[:12] == chosen["id"].to_pylist()
+
+
 def test_a_sample_holds_the_selection_what_is_named_and_what_just_missed(selected: Path) -> None:
     far = everything(selected).sort_by([("score", "descending")])["id"][0].as_py()
     found = seen(selected, points=40, named=(far,))

@@ -100,6 +100,8 @@ def test_the_target_is_what_was_fitted_in_its_order(corpora, tmp_path: Path) -> 
     assert found.missing == ""
     assert len(found.texts) == len(found.ids) == 20
     assert torch.allclose(potential.points(found.texts), potential.attract.points, atol=1e-4)
+    potential.settings["target"]["size"] = 60
+    assert "other documents" in read_target(potential, 100).missing
 
 
 def test_a_target_that_changed_or_is_gone_is_not_shown(own: Path) -> None:

@@ -3,23 +3,42 @@
 {
   const font = () => ({ family: getComputedStyle(document.body).fontFamily, size: 13, color: gotd.colour("soft") });
   const PAPER = { autosize: false, width: 680 }; // pixels between the margins of A4 and Letter
-  const base = () => ({ paper_bgcolor: "transparent", plot_bgcolor: "transparent", font: font(), showlegend: false, ...(gotd.paper ? PAPER : { autosize: true }) });
+  const base = () => ({
+    paper_bgcolor: "transparent",
+    plot_bgcolor: "transparent",
+    font: font(),
+    showlegend: false,
+    ...(gotd.paper ? PAPER : { autosize: true }),
+  });
   const config = { displayModeBar: false, responsive: true };
 
   const histogram = gotd.one("histogram");
   if (histogram && gotd.data.histogram) {
     const { edges, pool, chosen, cut } = gotd.data.histogram;
     const middle = pool.map((_, bin) => (edges[bin] + edges[bin + 1]) / 2);
-    const words = pool.map(
-      (all, bin) =>
-        `score ${edges[bin].toFixed(3)} to ${edges[bin + 1].toFixed(3)}<br>${gotd.count(all)} candidates, ${gotd.count(chosen[bin])} chosen`,
-    );
-    const bars = (y, colour) => ({ type: "bar", x: middle, y, marker: { color: gotd.colour(colour) }, customdata: words, hovertemplate: "%{customdata}<extra></extra>" });
+    const words = pool.map((all, bin) => {
+      const scores = `score ${edges[bin].toFixed(3)} to ${edges[bin + 1].toFixed(3)}`;
+      return `${scores}<br>${gotd.count(all)} candidates, ${gotd.count(chosen[bin])} chosen`;
+    });
+    const bars = (y, colour) => ({
+      type: "bar",
+      x: middle,
+      y,
+      marker: { color: gotd.colour(colour) },
+      customdata: words,
+      hovertemplate: "%{customdata}<extra></extra>",
+    });
     const top = Math.log10(Math.max(...pool) * 1.6);
     gotd.repaint.push(() => {
       const axis = { color: gotd.colour("soft"), gridcolor: gotd.colour("grid"), zeroline: false, fixedrange: true };
-      const line = { type: "line", x0: cut, x1: cut, yref: "paper", y0: 0, y1: 1, line: { color: gotd.colour("ink"), width: 1.5, dash: "dot" } };
-      const label = { x: cut, yref: "paper", y: 1, text: "the cut", showarrow: false, xanchor: "left", yanchor: "top", xshift: 6, font: { color: gotd.colour("ink") } };
+      const ink = gotd.colour("ink");
+      const stroke = { color: ink, width: 1.5, dash: "dot" };
+      const line = { type: "line", x0: cut, x1: cut, yref: "paper", y0: 0, y1: 1, line: stroke };
+      const label = {
+        ...{ x: cut, yref: "paper", y: 1, xanchor: "left", yanchor: "top", xshift: 6 },
+        ...{ text: "the cut", showarrow: false, font: { color: ink } },
+      };
+      const hover = { ...font(), color: ink };
       Plotly.react(
         histogram,
         [bars(pool, "candidate"), bars(chosen, "selected")],
@@ -30,8 +49,11 @@
           margin: { l: 56, r: 8, t: 8, b: 44 },
           xaxis: { ...axis, showgrid: false, title: { text: "score: lower is better", font: font() } },
           // Each step of ten is as high as the next: the choice is a small part of most pools.
-          yaxis: { ...axis, type: "log", range: [Math.log10(0.7), top], dtick: 1, title: { text: "documents (logarithmic)", font: font() } },
-          hoverlabel: { bgcolor: gotd.colour("paper"), bordercolor: gotd.colour("line"), font: { ...font(), color: gotd.colour("ink") } },
+          yaxis: {
+            ...{ ...axis, type: "log", range: [Math.log10(0.7), top], dtick: 1 },
+            title: { text: "documents (logarithmic)", font: font() },
+          },
+          hoverlabel: { bgcolor: gotd.colour("paper"), bordercolor: gotd.colour("line"), font: hover },
           shapes: cut === null ? [] : [line],
           annotations: cut === null ? [] : [label],
         },
@@ -52,15 +74,16 @@
       selected: { symbol: "circle", size: 6.5, opacity: 0.9, edge: 0.5, around: "paper" },
     };
     // Many marks of a role are drawn smaller and fainter, so that they do not hide the others.
-    const all = Object.fromEntries(roles.map((role, number) => [role, dots.role.filter((here) => here === number).length]));
-    const thin = (role) => Math.min(1, (800 / Math.max(1, all[role])) ** 0.25);
+    const all = (role) => dots.role.filter((number) => roles[number] === role).length;
+    const thin = Object.fromEntries(roles.map((role) => [role, Math.min(1, (800 / Math.max(1, all(role))) ** 0.25)]));
     let ready = false;
     let ringed = null;
 
     const marker = (role) => {
       const { symbol, size, opacity, edge = 0, around = role } = looks[role];
-      const scale = role === "candidate" ? 1 : thin(role);
-      return { symbol, size: size * scale, opacity: opacity * scale, color: gotd.colour(role), line: { width: edge * scale, color: gotd.colour(around) } };
+      const scale = role === "candidate" ? 1 : thin[role];
+      const line = { width: edge * scale, color: gotd.colour(around) };
+      return { symbol, size: size * scale, opacity: opacity * scale, color: gotd.colour(role), line };
     };
     const trace = (role) => {
       const which = gotd.shown[role];
@@ -89,7 +112,16 @@
       Plotly.react(
         atlas,
         [...below.map(trace), ring()],
-        { ...base(), margin: { l: 12, r: 12, t: 12, b: 12 }, dragmode: "pan", hovermode: "closest", hoverdistance: 12, uirevision: "kept", xaxis: axis, yaxis: { ...axis, scaleanchor: "x" } },
+        {
+          ...base(),
+          margin: { l: 12, r: 12, t: 12, b: 12 },
+          dragmode: "pan",
+          hovermode: "closest",
+          hoverdistance: 12,
+          uirevision: "kept", // where the reader has moved the map, whatever is drawn on it
+          xaxis: axis,
+          yaxis: { ...axis, scaleanchor: "x" },
+        },
         { ...config, scrollZoom: true, doubleClick: "reset" },
       );
       if (ready) return;
@@ -110,7 +142,8 @@
     const set = ([x, y]) => Plotly.relayout(atlas, { "xaxis.range": x, "yaxis.range": y });
     const scaled = ([low, high], by) => [(low + high - (high - low) * by) / 2, (low + high + (high - low) * by) / 2];
     const moved = ([low, high], by) => [low + (high - low) * by, high + (high - low) * by];
-    const zoom = (by) => (by ? set(ranges().map((range) => scaled(range, by))) : Plotly.relayout(atlas, { "xaxis.autorange": true, "yaxis.autorange": true }));
+    const whole = () => Plotly.relayout(atlas, { "xaxis.autorange": true, "yaxis.autorange": true });
+    const zoom = (by) => (by ? set(ranges().map((range) => scaled(range, by))) : whole());
     const move = (right, up) => set([moved(ranges()[0], right), moved(ranges()[1], up)]);
     const keys = {
       ArrowLeft: () => move(-0.1, 0),

@@ -3,7 +3,8 @@
 if (gotd.one("filters") && gotd.data.dots) {
   const { dots, roles, sources, files } = gotd.data;
   const titles = { selected: "Chosen", candidate: "Candidate", target: "Target", reference: "Reference" };
-  const PAGE = 100;
+  const many = { selected: "chosen", candidate: "other candidates", target: "target", reference: "reference" };
+  const PAGE = 100; // of the list
   const role = (dot) => roles[dots.role[dot]];
   const source = (dot) => (dots.source[dot] === null ? null : sources[dots.source[dot]]);
   const text = (dot) => dots.text[dot] ?? "Its text is not to be had.";
@@ -56,7 +57,9 @@ if (gotd.one("filters") && gotd.data.dots) {
     shut.type = "button";
     shut.addEventListener("click", close);
     const facts = gotd.make("dl", "");
-    const add = (name, value) => value !== null && facts.append(gotd.make("dt", "", name), gotd.make("dd", "foreign", value));
+    const add = (name, value) => {
+      if (value !== null) facts.append(gotd.make("dt", "", name), gotd.make("dd", "foreign", value));
+    };
     add("rank", dots.rank[dot] === null ? null : gotd.count(dots.rank[dot]));
     add("score", dots.score[dot]);
     add("price", dots.price[dot]);
@@ -96,21 +99,24 @@ if (gotd.one("filters") && gotd.data.dots) {
   sources.slice(0, MOST).forEach((name, number) => gotd.one("source").add(new Option(name, number)));
   const list = gotd.one("list");
   let listed = [];
-  let haystacks = null;
+  let haystacks = null; // made when first words are looked for
+  const haystack = (dot) => [dots.id[dot], source(dot), dots.text[dot]].filter(Boolean).join("\n").toLowerCase();
   const matching = () => {
     const words = gotd.one("words").value.toLowerCase().split(/\s+/).filter(Boolean);
     const from = gotd.one("source").value;
     const wanted = from === "" ? null : Number(from);
-    if (words.length) haystacks ??= dots.x.map((_, dot) => `${dots.id[dot] ?? ""}\n${source(dot) ?? ""}\n${dots.text[dot] ?? ""}`.toLowerCase());
-    return (dot) => (wanted === null || dots.source[dot] === wanted) && words.every((word) => haystacks[dot].includes(word));
+    if (words.length) haystacks ??= dots.x.map((_, dot) => haystack(dot));
+    return (dot) =>
+      (wanted === null || dots.source[dot] === wanted) && words.every((word) => haystacks[dot].includes(word));
   };
   const filter = () => {
     const on = new Set([...form.elements.role].filter((box) => box.checked).map((box) => box.value));
     const fits = matching();
-    const found = dots.x.map((_, dot) => dot).filter((dot) => on.has(role(dot)) && fits(dot));
-    gotd.shown = Object.fromEntries(roles.map((name) => [name, found.filter((dot) => role(dot) === name && dots.x[dot] !== null)]));
-    listed = found.filter((dot) => role(dot) !== "reference");
-    const counted = roles.filter((name) => on.has(name)).map((name) => `${gotd.count(found.filter((dot) => role(dot) === name).length)} ${{ selected: "chosen", candidate: "other candidates", target: "target", reference: "reference" }[name]}`);
+    const found = Object.fromEntries(roles.map((name) => [name, []]));
+    dots.role.forEach((number, dot) => on.has(roles[number]) && fits(dot) && found[roles[number]].push(dot));
+    gotd.shown = Object.fromEntries(roles.map((name) => [name, found[name].filter((dot) => dots.x[dot] !== null)]));
+    listed = roles.filter((name) => name !== "reference").flatMap((name) => found[name]);
+    const counted = [...on].map((name) => `${gotd.count(found[name].length)} ${many[name]}`);
     gotd.one("shown").textContent = counted.length ? `Shown: ${counted.join(", ")}` : "Nothing is shown";
     if (document.readyState !== "loading") gotd.draw();
     list.replaceChildren();
@@ -147,7 +153,13 @@ if (gotd.one("filters") && gotd.data.dots) {
   };
   list.addEventListener("keydown", (event) => {
     const here = event.target.closest("li");
-    const to = { ArrowDown: here?.nextElementSibling, ArrowUp: here?.previousElementSibling, Home: list.firstElementChild, End: list.lastElementChild }[event.key];
+    const goals = {
+      ArrowDown: here?.nextElementSibling,
+      ArrowUp: here?.previousElementSibling,
+      Home: list.firstElementChild,
+      End: list.lastElementChild,
+    };
+    const to = goals[event.key];
     if (!to) return;
     event.preventDefault();
     focus(to.querySelector("button"));
