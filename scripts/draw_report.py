@@ -38,8 +38,7 @@ def draw(page: Path, picture: Path) -> None:
         browser.get(page.resolve().as_uri())
         drawn = "return Boolean(document.querySelector('#atlas')._fullData?.length)"
         WebDriverWait(browser, 30).until(lambda _: browser.execute_script(drawn))
-        add = "const style = document.createElement('style'); style.textContent = arguments[0]; document.head.append(style)"
-        browser.execute_script(add, STYLE)
+        browser.execute_script("document.head.append(gotd.make('style', '', arguments[0]))", STYLE)
         browser.execute_script("return Plotly.Plots.resize('atlas')")
         height = browser.execute_script("return document.querySelector('#map').getBoundingClientRect().bottom + 24")
         clip = {"x": 0, "y": 0, "width": WIDTH, "height": height, "scale": SCALE}

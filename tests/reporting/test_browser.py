@@ -12,6 +12,7 @@ import pytest
 
 selenium = pytest.importorskip("selenium.webdriver")
 from selenium.webdriver.common.action_chains import ActionChains  # noqa: E402
+from selenium.webdriver.common.actions.wheel_input import ScrollOrigin  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
 from selenium.webdriver.support.wait import WebDriverWait  # noqa: E402
@@ -49,6 +50,8 @@ PLACE = """
     return [box.x + layout.xaxis._offset + layout.xaxis.d2p(x[arguments[0]]),
             box.y + layout.yaxis._offset + layout.yaxis.d2p(y[arguments[0]])];
 """
+
+RANGES = "return ['xaxis', 'yaxis'].map((name) => document.getElementById('atlas')._fullLayout[name].range.slice())"
 
 Browser = Any
 Open = Callable[..., Browser]
@@ -120,9 +123,9 @@ def point_at(browser: Browser, dot: int) -> None:
 def shown(browser: Browser) -> dict[str, int]:
     """How many dots of each role are drawn."""
     counts = browser.execute_script(
-        "return document.getElementById('atlas')._fullData.slice(0, 4).map((trace) => trace.x?.length ?? 0)"
+        "return document.getElementById('atlas')._fullData.slice(0, 5).map((trace) => trace.x?.length ?? 0)"
     )
-    return dict(zip(("candidate", "reference", "target", "selected"), counts))
+    return dict(zip(("rest", "candidate", "reference", "target", "selected"), counts))
 
 
 def listed(browser: Browser) -> list[str]:
@@ -170,8 +173,8 @@ def test_hostile_texts_do_nothing(opened: Open, hostile_texts: list[str]) -> Non
 
 def test_the_map_shows_every_role(opened: Open) -> None:
     browser = opened()
-    assert shown(browser) == {"candidate": 203, "reference": 243, "target": 40, "selected": 40}
-    assert browser.execute_script("return document.getElementById('atlas')._fullData[0].type") == "scattergl"
+    assert shown(browser) == {"rest": 0, "candidate": 203, "reference": 243, "target": 40, "selected": 40}
+    assert browser.execute_script("return document.getElementById('atlas')._fullData[1].type") == "scattergl"
     for role in ("selected", "target", "reference"):
         colour = browser.execute_script("return gotd.colour(arguments[0])", role)
         assert until(browser, PIXELS, colour) > 50, role
@@ -179,7 +182,7 @@ def test_the_map_shows_every_role(opened: Open) -> None:
 
 def test_without_webgl_the_map_is_drawn_all_the_same(opened: Open) -> None:
     browser = opened(before=NO_WEBGL)
-    assert browser.execute_script("return document.getElementById('atlas')._fullData[0].type") == "scatter"
+    assert browser.execute_script("return document.getElementById('atlas')._fullData[1].type") == "scatter"
     assert until(browser, "return document.querySelectorAll('#atlas .scatterlayer .point').length") >= 40 + 40
 
 
@@ -205,12 +208,15 @@ def test_hovering_gives_the_text_and_clicking_the_record(opened: Open) -> None:
 
 def test_filters_act_on_map_and_list(opened: Open, hostile_source: str) -> None:
     browser = opened()
+    whole = browser.execute_script(RANGES)
     words = by_id(browser, "words")
     words.send_keys("TICKS rare")
     until(browser, "return gotd.shown.selected.length < 40")
     found = shown(browser)
     assert 0 < found["selected"] < 40
     assert found["reference"] == 0
+    assert sum(found.values()) == 40 + 203 + 40 + 243
+    assert browser.execute_script(RANGES) == whole
     texts = listed(browser)
     assert len(texts) == found["selected"] + found["candidate"] + found["target"]
     assert all("`ticks`" in text and "rare" in text for text in texts)
@@ -222,7 +228,7 @@ def test_filters_act_on_map_and_list(opened: Open, hostile_source: str) -> None:
         "return gotd.data.dots.source.filter((source) => gotd.data.sources[source] === arguments[0]).length",
         hostile_source,
     )
-    assert sum(shown(browser).values()) == of_source == 160
+    assert sum(shown(browser).values()) - shown(browser)["rest"] == of_source == 160
     browser.find_element(By.CSS_SELECTOR, ".chip:has([value=candidate])").click()
     until(browser, "return gotd.shown.candidate.length === 0")
     assert by_id(browser, "shown").text.startswith(f"Shown: {shown(browser)['selected']} chosen, ")
@@ -261,18 +267,34 @@ def test_by_keyboard_alone(opened: Open) -> None:
 
 def test_the_map_moves_by_keys_and_buttons(opened: Open) -> None:
     browser = opened()
-    ranges = "return ['xaxis', 'yaxis'].map((name) => document.getElementById('atlas')._fullLayout[name].range.slice())"
-    (low, high), start = browser.execute_script(ranges)[0], browser.execute_script(ranges)
+    start = browser.execute_script(RANGES)
+    low, high = start[0]
     browser.execute_script("document.getElementById('atlas').focus()")
     keys(browser, Keys.ARROW_RIGHT)
-    moved = browser.execute_script(ranges)
+    moved = browser.execute_script(RANGES)
     assert moved[0] == pytest.approx([low + (high - low) / 10, high + (high - low) / 10])
     assert moved[1] == pytest.approx(start[1])
     keys(browser, "+")
-    nearer = browser.execute_script(ranges)
+    nearer = browser.execute_script(RANGES)
     assert nearer[0][1] - nearer[0][0] == pytest.approx(0.7 * (high - low), rel=1e-3)
     browser.find_element(By.CSS_SELECTOR, "[data-zoom='0']").click()
-    assert browser.execute_script(ranges)[0] == pytest.approx(start[0], rel=1e-3)
+    assert browser.execute_script(RANGES)[0] == pytest.approx(start[0], rel=1e-3)
+
+
+def test_the_wheel_scrolls_the_page_until_the_map_is_clicked(opened: Open) -> None:
+    browser = opened()
+    browser.execute_script("document.querySelector('.explorer').scrollIntoView({block: 'center'})")
+    start, top = browser.execute_script(RANGES), browser.execute_script("return scrollY")
+    origin = ScrollOrigin.from_element(by_id(browser, "atlas"))
+    ActionChains(browser).scroll_from_origin(origin, 0, 120).perform()
+    until(browser, "return scrollY > arguments[0]", top)
+    assert browser.execute_script(RANGES) == start
+    ActionChains(browser).move_to_element_with_offset(by_id(browser, "atlas"), 330, 280).click().perform()
+    keys(browser, Keys.ESCAPE)
+    top = browser.execute_script("return scrollY")
+    ActionChains(browser).scroll_from_origin(origin, 0, -120).perform()
+    until(browser, f"return JSON.stringify((() => {{ {RANGES} }})()) !== JSON.stringify(arguments[0])", start)
+    assert browser.execute_script("return scrollY") == top
 
 
 def test_light_and_dark(opened: Open) -> None:
@@ -286,7 +308,7 @@ def test_light_and_dark(opened: Open) -> None:
     dark = colours(browser)
     assert light[0] != dark[0]
     assert light[1] != dark[1]
-    drawn = "return document.getElementById('atlas')._fullData[3].marker.color"
+    drawn = "return document.getElementById('atlas')._fullData[4].marker.color"
     assert browser.execute_script(drawn) == dark[1]
     button = by_id(browser, "theme")
     assert (button.text, button.accessible_name) == ("Light", "Switch to light colours")

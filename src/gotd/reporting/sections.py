@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from gotd.reporting.account import Account
-from gotd.reporting.dots import ROLES
+from gotd.reporting.dots import CHARS, ROLES
 from gotd.reporting.page import Section, fill
 from gotd.reporting.scored import SHOWN
 from gotd.reporting.verdict import AGREE, checks, headline, measure_of
@@ -132,6 +132,7 @@ def the_map(account: Account) -> Section:
         chosen=account.manifest["counts"]["selected"],
         plane=account.dots.plane,
         reference=len(account.potential.reference),
+        chars=CHARS,
     )
     return Section("map", "Map", body)
 

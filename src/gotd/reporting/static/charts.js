@@ -66,8 +66,9 @@
   if (atlas && gotd.data.dots) {
     const { dots, roles } = gotd.data;
     const webgl = Boolean(document.createElement("canvas").getContext("webgl"));
-    const below = ["candidate", "reference", "target", "selected"]; // drawn in this order
+    const below = ["rest", "candidate", "reference", "target", "selected"]; // drawn in this order
     const looks = {
+      rest: { symbol: "circle", size: 4, opacity: 0.5, colour: "line" }, // what the filters leave out
       candidate: { symbol: "circle", size: 4, opacity: 0.45 },
       reference: { symbol: "square", size: 4.5, opacity: 0.5 },
       target: { symbol: "diamond-open", size: 7.5, opacity: 0.9, edge: 1.5 },
@@ -76,14 +77,22 @@
     // Many marks of a role are drawn smaller and fainter, so that they do not hide the others.
     const all = (role) => dots.role.filter((number) => roles[number] === role).length;
     const thin = Object.fromEntries(roles.map((role) => [role, Math.min(1, (800 / Math.max(1, all(role))) ** 0.25)]));
+    Object.assign(thin, { candidate: 1, rest: 1 });
+    // The view is that of all dots, whatever is shown of them.
+    const extent = (values) => {
+      let [low, high] = [Infinity, -Infinity];
+      for (const value of values) if (value !== null) [low, high] = [Math.min(low, value), Math.max(high, value)];
+      const margin = (high - low || 1) * 0.03;
+      return [low - margin, high + margin];
+    };
+    const extents = [extent(dots.x), extent(dots.y)];
     let ready = false;
     let ringed = null;
 
     const marker = (role) => {
-      const { symbol, size, opacity, edge = 0, around = role } = looks[role];
-      const scale = role === "candidate" ? 1 : thin[role];
-      const line = { width: edge * scale, color: gotd.colour(around) };
-      return { symbol, size: size * scale, opacity: opacity * scale, color: gotd.colour(role), line };
+      const { symbol, size, opacity, colour = role, edge = 0, around = role } = looks[role];
+      const line = edge ? { width: edge * thin[role], color: gotd.colour(around) } : { width: 0 };
+      return { symbol, size: size * thin[role], opacity: opacity * thin[role], color: gotd.colour(colour), line };
     };
     const trace = (role) => {
       const which = gotd.shown[role];
@@ -94,7 +103,7 @@
         y: which.map((dot) => dots.y[dot]),
         customdata: which,
         // Of the reference there is nothing to say, and it may lie where a candidate does.
-        hoverinfo: role === "reference" ? "skip" : "none",
+        hoverinfo: role === "reference" || role === "rest" ? "skip" : "none",
         marker: marker(role),
       };
     };
@@ -106,7 +115,7 @@
       hoverinfo: "skip",
       marker: { symbol: "circle-open", size: 18, color: gotd.colour("ink"), line: { width: 2 } },
     });
-    const axis = { visible: false };
+    const axis = (number) => ({ visible: false, range: extents[number].slice() });
     gotd.draw = () => {
       if (!gotd.shown) return;
       Plotly.react(
@@ -119,8 +128,8 @@
           hovermode: "closest",
           hoverdistance: 12,
           uirevision: "kept", // where the reader has moved the map, whatever is drawn on it
-          xaxis: axis,
-          yaxis: { ...axis, scaleanchor: "x" },
+          xaxis: axis(0),
+          yaxis: { ...axis(1), scaleanchor: "x" },
         },
         { ...config, scrollZoom: true, doubleClick: "reset" },
       );
@@ -142,8 +151,7 @@
     const set = ([x, y]) => Plotly.relayout(atlas, { "xaxis.range": x, "yaxis.range": y });
     const scaled = ([low, high], by) => [(low + high - (high - low) * by) / 2, (low + high + (high - low) * by) / 2];
     const moved = ([low, high], by) => [low + (high - low) * by, high + (high - low) * by];
-    const whole = () => Plotly.relayout(atlas, { "xaxis.autorange": true, "yaxis.autorange": true });
-    const zoom = (by) => (by ? set(ranges().map((range) => scaled(range, by))) : whole());
+    const zoom = (by) => set(by ? ranges().map((range) => scaled(range, by)) : extents.map((range) => range.slice()));
     const move = (right, up) => set([moved(ranges()[0], right), moved(ranges()[1], up)]);
     const keys = {
       ArrowLeft: () => move(-0.1, 0),
@@ -160,6 +168,10 @@
       event.preventDefault();
       keys[event.key]();
     });
+    // The wheel scrolls the page past the map, until the reader has clicked into it.
+    atlas.addEventListener("pointerdown", () => atlas.focus({ preventScroll: true }));
+    const past = (event) => document.activeElement !== atlas && !event.ctrlKey && event.stopPropagation();
+    atlas.addEventListener("wheel", past, { capture: true });
     const buttons = document.querySelector(".zoom");
     buttons.hidden = false;
     buttons.addEventListener("click", (event) => {

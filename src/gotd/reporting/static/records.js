@@ -112,9 +112,10 @@ if (gotd.one("filters") && gotd.data.dots) {
   const filter = () => {
     const on = new Set([...form.elements.role].filter((box) => box.checked).map((box) => box.value));
     const fits = matching();
-    const found = Object.fromEntries(roles.map((name) => [name, []]));
-    dots.role.forEach((number, dot) => on.has(roles[number]) && fits(dot) && found[roles[number]].push(dot));
-    gotd.shown = Object.fromEntries(roles.map((name) => [name, found[name].filter((dot) => dots.x[dot] !== null)]));
+    const found = Object.fromEntries([...roles, "rest"].map((name) => [name, []]));
+    dots.role.forEach((number, dot) => on.has(roles[number]) && found[fits(dot) ? roles[number] : "rest"].push(dot));
+    const placed = ([name, which]) => [name, which.filter((dot) => dots.x[dot] !== null)];
+    gotd.shown = Object.fromEntries(Object.entries(found).map(placed));
     listed = roles.filter((name) => name !== "reference").flatMap((name) => found[name]);
     const counted = [...on].map((name) => `${gotd.count(found[name].length)} ${many[name]}`);
     gotd.one("shown").textContent = counted.length ? `Shown: ${counted.join(", ")}` : "Nothing is shown";
