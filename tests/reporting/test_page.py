@@ -102,4 +102,4 @@ def test_the_first_section_brings_its_heading_and_the_others_get_one(read_page: 
 
 
 def _scores() -> dict[str, Any]:
-    return {"pool": 7, "chosen": 2, "low": 0.0, "high": 1.0, "cut": None, "level": 0.0, "method": None}
+    return {"pool": 7, "chosen": 2, "low": 0.0, "high": 1.0, "cut": None, "method": None}

@@ -166,6 +166,13 @@ def test_no_place_where_vectors_are_gone_with_their_records(write, read_page: Re
     assert "No chosen document has a place on the map" in page.said("lacks")
 
 
+def test_another_method_has_scores_of_its_own(corpora, read_page: Read, tmp_path: Path) -> None:
+    gotd.select(corpora.pool, corpora.target, 10, tmp_path, method="nearest", workers=1)
+    page = read_page(gotd.report(tmp_path))
+    assert "the order of nearest, lowest first" in page.said("scores")
+    assert "Chosen by nearest" in page.said("verdict")
+
+
 def test_where_the_page_goes(selected: Path, tmp_path: Path) -> None:
     assert gotd.report(selected, tmp_path) == tmp_path / "report.html"
     assert gotd.report(selected, tmp_path / "deep" / "p.html") == tmp_path / "deep" / "p.html"

@@ -93,8 +93,7 @@ def scores(account: Account) -> Section:
         low=scored.low,
         high=scored.high,
         cut=scored.cut,
-        level=account.potential.level,
-        method=account.potential.method,
+        method=None if account.potential.method is None else account.potential.method.name,
     )
     return Section("scores", "Scores and the cut", body)
 
@@ -132,12 +131,13 @@ def the_map(account: Account) -> Section:
         chosen=account.manifest["counts"]["selected"],
         plane=account.dots.plane,
         reference=len(account.potential.reference),
+        target=len(account.potential.attract.g),
         chars=CHARS,
     )
     return Section("map", "Map", body)
 
 
-def missing_most(account: Account) -> Section:
+def lacking(account: Account) -> Section:
     """The target documents of highest price, and the chosen documents that answer them."""
     table = account.dots.table
     rows = [
@@ -150,7 +150,7 @@ def missing_most(account: Account) -> Section:
         }
         for lack in account.lacks
     ]
-    return Section("lacks", "What the model lacks", fill("lacks.html", rows=rows, measure=account.potential.objective))
+    return Section("lacks", "What the model lacks", fill("lacks.html", rows=rows))
 
 
 def at_the_cut(account: Account) -> Section:
@@ -237,7 +237,7 @@ SECTIONS: tuple[Callable[[Account], Section], ...] = (
     scores,
     sources,
     the_map,
-    missing_most,
+    lacking,
     at_the_cut,
     dropped,
     how_made,
