@@ -20,9 +20,9 @@ import gotd
 from gotd.demo import run_demo
 
 FLAGS = ("--headless", "--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
-WIDTH, SCALE = 1280, 0.65
+WIDTH, SCALE = 1280, 0.62
 # A picture in a page of documentation is small: some sections are left out, and the map is lower.
-STYLE = "#distance, #scores, #sources { display: none } #atlas, .list { height: 430px }"
+STYLE = "#distance, #scores, #sources { display: none } #atlas, .list { height: 400px }"
 
 
 def draw(page: Path, picture: Path) -> None:
