@@ -142,7 +142,7 @@ def contents() -> Callable[[Path], dict[str, Any]]:
                 manifest = orjson.loads(path.read_bytes())
                 for part in (manifest, manifest.get("quality", {})):
                     for name in {"marginal_error", "marginal_error_pool"} & part.keys():
-                        part[name] = round(part[name], 6)
+                        part[name] = None if part[name] is None else round(part[name], 6)
                 found[path.name] = {name: value for name, value in manifest.items() if name not in _TIMES}
             elif path.suffix == ".parquet":
                 found[path.name] = pq.read_table(path).to_pydict()
@@ -162,3 +162,46 @@ def small_shards(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
         monkeypatch.setattr("gotd.stages.score.plan", lambda files, fields: plan(files, fields, size))
 
     return cut
+
+
+@pytest.fixture(scope="session")
+def gpt(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a GPT-2 of two layers of width 32, 64 positions, with a byte-level tokenizer trained here."""
+    from tokenizers import ByteLevelBPETokenizer
+    from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+
+    folder = tmp_path_factory.mktemp("gpt")
+    trained = ByteLevelBPETokenizer()
+    texts = [words(i, i % 2 == 0) for i in range(200)]
+    trained.train_from_iterator(texts, vocab_size=400, special_tokens=["<eos>"], show_progress=False)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=trained._tokenizer, eos_token="<eos>")
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(0)
+    ends = {"bos_token_id": 0, "eos_token_id": 0}
+    config = GPT2Config(vocab_size=len(tokenizer), n_embd=32, n_layer=2, n_head=2, n_positions=64, **ends)
+    GPT2LMHeadModel(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def mlm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a masked BERT of two layers of width 32, 64 positions, that knows the words of both vocabularies."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
+
+    folder = tmp_path_factory.mktemp("mlm")
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *COMMON, *RARE]
+    made = Tokenizer(models.WordLevel({word: i for i, word in enumerate(vocabulary)}, unk_token="[UNK]"))
+    made.pre_tokenizer = pre_tokenizers.Whitespace()
+    made.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    names = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    inputs = ["input_ids", "token_type_ids", "attention_mask"]
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=made, mask_token="[MASK]", model_input_names=inputs, **names)
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(0)
+    shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    config = BertConfig(vocab_size=len(vocabulary), max_position_embeddings=64, **shape)
+    BertForMaskedLM(config).save_pretrained(folder)
+    return folder

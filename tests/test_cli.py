@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,21 @@ import gotd
 from gotd.cli import main
 
 DOCS = Path(__file__).parent.parent / "docs" / "cli.md"
-COMMANDS = ("select", "fit", "score", "choose", "domains", "report", "demo")
+COMMANDS = (
+    "select",
+    "fit",
+    "score",
+    "choose",
+    "domains",
+    "warmup",
+    "finetune",
+    "evaluate",
+    "tune-encoder",
+    "report",
+    "demo",
+    "export",
+    "doctor",
+)
 WIDTH = 100
 ONE_LINE = re.compile(r"gotd: [^\n]+\n")
 BAR = "\u2501"
@@ -35,11 +50,26 @@ Fit = Callable[..., dict[str, Any]]
 def documentation() -> str:
     """docs/cli.md: what `--help` prints, at 100 columns."""
     pages = ["# The command line", "Made from `--help`; `tests/test_cli.py` says how to make it again."]
-    for command in ((), *((name,) for name in COMMANDS)):
+    for command in ((), *(path for name in COMMANDS for path in paths(name))):
         told = CliRunner().invoke(main, [*command, "--help"], prog_name="gotd", terminal_width=WIDTH)
         name = " ".join(("gotd", *command))
         pages += [f"## {name}", f"```text\n{told.stdout.rstrip()}\n```"]
     return "\n\n".join(pages) + "\n"
+
+
+def paths(name: str) -> list[tuple[str, ...]]:
+    """A command, and those below it where it is a group."""
+    below = getattr(main.commands[name], "commands", {})
+    return [(name,), *((name, inner) for inner in below)]
+
+
+def found(path: tuple[str, ...]) -> click.Command:
+    """The command at the end of a path."""
+    command: click.Command = main
+    for name in path:
+        assert isinstance(command, click.Group)
+        command = command.commands[name]
+    return command
 
 
 if __name__ == "__main__":
@@ -102,9 +132,9 @@ def test_documented_commands_are_all_there_are() -> None:
     assert set(COMMANDS) == set(main.commands)
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_every_flag_says_what_it_does(name: str) -> None:
-    flags = [option for option in main.commands[name].params if isinstance(option, click.Option)]
+@pytest.mark.parametrize("path", [path for name in COMMANDS for path in paths(name)], ids=" ".join)
+def test_every_flag_says_what_it_does(path: tuple[str, ...]) -> None:
+    flags = [option for option in found(path).params if isinstance(option, click.Option)]
     assert [option.name for option in flags if not option.help] == []
 
 
@@ -142,7 +172,7 @@ def test_select_writes_a_selection_and_shows_it(corpora, rows, tmp_path: Path) -
 def test_select_is_fit_score_and_choose(corpora, contents, tmp_path: Path) -> None:
     """The same files to the byte; the manifests differ in what was asked and timed."""
     flags = ("-t", corpora.target, "--reg", 0.2, "--seed", 1)
-    done("select", "-c", corpora.pool, *flags, "-k", "5%", "-o", tmp_path / "select", "--workers", 1)
+    done("select", "--candidates", corpora.pool, *flags, "-k", "5%", "-o", tmp_path / "select", "--workers", 1)
     done("fit", "-r", corpora.pool, *flags, "-o", tmp_path / "selector")
     done("score", tmp_path / "selector", corpora.pool, "-o", tmp_path / "scores", "--workers", 1)
     done("choose", tmp_path / "scores", "-k", "5%", "-o", tmp_path / "choose", "--seed", 1)
@@ -170,7 +200,7 @@ def test_domains_puts_the_nearest_first(write, text, tmp_path: Path) -> None:
     write("pool/near.jsonl", [{"text": text(i, True)} for i in range(30)])
     write("pool/far.jsonl", [{"text": text(i, False)} for i in range(40)])
     target = write("target.jsonl", [{"text": text(100 + i, True)} for i in range(20)])
-    asked = ("domains", "-c", tmp_path / "pool", "-t", target, "--per-source", 25)
+    asked = ("domains", "--candidates", tmp_path / "pool", "-t", target, "--per-source", 25)
     shown = done(*asked, "--keep", 1).splitlines()
     assert [line.split()[0] for line in shown[-2:]] == ["near", "far"]
     assert [line.rstrip().endswith(end) for line, end in zip(shown[-2:], ("  kept", "  left out"))] == [True, True]
@@ -195,7 +225,7 @@ def test_report_writes_a_page_about_a_selection(selected: Path, tmp_path: Path) 
 
 def test_select_writes_the_page_too_if_it_is_asked_to(corpora, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A package that it lacks is named before the work, not after it."""
-    asked = ("select", "-c", corpora.pool, "-t", corpora.target, "-k", "5docs", "--workers", 1)
+    asked = ("select", "--candidates", corpora.pool, "-t", corpora.target, "-k", "5docs", "--workers", 1)
     shown = done(*asked, "-o", tmp_path / "with", "--report")
     assert shown.endswith(f"Or look at it: open {tmp_path}/with/report.html in a browser.\n")
     assert (tmp_path / "with" / "report.html").read_text(encoding="utf-8").startswith("<!doctype html>")
@@ -212,7 +242,7 @@ def test_select_writes_the_page_too_if_it_is_asked_to(corpora, tmp_path: Path, m
 def test_json_is_all_that_standard_output_holds(corpora, selector: Path, scored: Path, tmp_path: Path) -> None:
     """Each is the manifest that the folder holds."""
     made = {
-        "select": ("-c", corpora.files[1], "-t", corpora.target, "-k", "5docs", "--workers", 1),
+        "select": ("--candidates", corpora.files[1], "-t", corpora.target, "-k", "5docs", "--workers", 1),
         "fit": ("-r", corpora.other, "-t", corpora.target),
         "score": (selector, corpora.files[1], "--workers", 1),
         "choose": (scored, "-k", "5docs"),
@@ -227,7 +257,9 @@ def test_progress_is_on_standard_error_and_only_on_a_terminal(
     corpora, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")  # rich then takes both streams for terminals
-    found = run("select", "-c", corpora.pool, "-t", corpora.target, "-k", 9, "-o", tmp_path / "a", "--workers", 1)
+    found = run(
+        "select", "--candidates", corpora.pool, "-t", corpora.target, "-k", 9, "-o", tmp_path / "a", "--workers", 1
+    )
     assert found.exit_code == 0
     assert BAR in found.stderr
     for stage in ("reading target and reference", "scoring", "solving again"):
@@ -245,8 +277,8 @@ def test_progress_is_on_standard_error_and_only_on_a_terminal(
 @pytest.mark.parametrize(
     ("flags", "named"),
     [
-        pytest.param(("-c", "absent.jsonl"), "absent.jsonl: no such file or folder", id="missing file"),
-        pytest.param(("-c", "absent/*.jsonl"), "absent/*.jsonl: holds no file to read", id="empty glob"),
+        pytest.param(("--candidates", "absent.jsonl"), "absent.jsonl: no such file or folder", id="missing file"),
+        pytest.param(("--candidates", "absent/*.jsonl"), "absent/*.jsonl: holds no file to read", id="empty glob"),
         pytest.param(("-t", "absent.jsonl"), "absent.jsonl: no such file or folder", id="missing target"),
         pytest.param(("-k", "plenty"), 'budget is "plenty"; wanted 5000docs, 5% or 2000000tokens', id="bad budget"),
         pytest.param(("-k", "301docs"), "the pool holds 300 that can be scored; lower --budget", id="budget too large"),
@@ -270,7 +302,13 @@ def test_errors_are_one_line(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "thesis.tex").write_text("years of work")
-    usual: dict[object, object] = {"-c": corpora.pool, "-t": corpora.target, "-k": "5docs", "-o": "out", "--workers": 1}
+    usual: dict[object, object] = {
+        "--candidates": corpora.pool,
+        "-t": corpora.target,
+        "-k": "5docs",
+        "-o": "out",
+        "--workers": 1,
+    }
     given = {**usual, flags[0]: flags[1]}
     assert named in refused("select", *(part for pair in given.items() for part in pair))
     assert (tmp_path / "taken" / "thesis.tex").read_text() == "years of work"
@@ -304,7 +342,7 @@ def test_overwrite_of_choose_leaves_no_file_of_before(scored: Path, tmp_path: Pa
 
 @pytest.mark.parametrize("flags", [(), ("-k", "5docs", "--workers", 0), ("-k", "5docs", "--format", "csv")])
 def test_a_flag_that_is_missing_or_unknown_is_a_usage_error(corpora, tmp_path: Path, flags: tuple[object, ...]) -> None:
-    found = run("select", "-c", corpora.pool, "-t", corpora.target, "-o", tmp_path / "out", *flags)
+    found = run("select", "--candidates", corpora.pool, "-t", corpora.target, "-o", tmp_path / "out", *flags)
     assert (found.exit_code, found.stdout) == (2, "")
     assert found.stderr.startswith("Usage: gotd select")
     assert not (tmp_path / "out").exists()
@@ -314,7 +352,7 @@ def test_on_error(write, text, corpora, rows, tmp_path: Path) -> None:
     """`fail` stops at the first bad row; `skip`, the default, counts it, names it and goes on."""
     good = [{"text": text(i, i % 2 == 0)} for i in range(30)]
     pool = write("pool.jsonl", [*good[:6], b'{"text": "cut', *good[6:]])
-    asked = ("select", "-c", pool, "-t", corpora.target, "-k", "5docs", "--workers", 1)
+    asked = ("select", "--candidates", pool, "-t", corpora.target, "-k", "5docs", "--workers", 1)
     assert f"{pool}:7: found malformed JSON" in refused(*asked, "-o", tmp_path / "fail", "--on-error", "fail")
     assert not (tmp_path / "fail" / "manifest.json").exists()
     shown = done(*asked, "-o", tmp_path / "skip")
@@ -328,7 +366,7 @@ def test_an_interrupt_is_no_traceback(corpora, tmp_path: Path, monkeypatch: pyte
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("gotd.stages.fit.fitted", interrupted)
+    monkeypatch.setattr("gotd.stages.fit.fitted_to", interrupted)
     asked = ("fit", "-r", corpora.other, "-t", corpora.target, "-o", tmp_path / "out")
     found = run(*asked)
     assert (found.exit_code, found.stdout) == (130, "")
@@ -363,7 +401,7 @@ def test_keep_scores_the_nearest_sources_alone(write, text, rows, tmp_path: Path
     write("pool/near.jsonl", [{"text": text(i, True)} for i in range(30)])
     write("pool/far.jsonl", [{"text": text(i, False)} for i in range(40)])
     target = write("target.jsonl", [{"text": text(100 + i, True)} for i in range(20)])
-    asked = ("select", "-c", tmp_path / "pool", "-t", target, "--workers", 1)
+    asked = ("select", "--candidates", tmp_path / "pool", "-t", target, "--workers", 1)
     found = told(*asked, "--keep", 1, "-k", "30docs", "-o", tmp_path / "out")
     assert found["kept_sources"] == ["near"]
     assert found["sources"] == {"near": {"pool": 30, "selected": 30}}
@@ -378,7 +416,7 @@ def test_a_template_takes_a_newline_as_typed(write, text, corpora, rows, tmp_pat
     pool = write("pool.jsonl", records)
     target = write("target.jsonl", [{"question": text(100 + i, True)} for i in range(20)])
     done(
-        *("select", "-c", pool, "-t", target, "-k", "5docs", "-o", tmp_path / "out", "--workers", 1),
+        *("select", "--candidates", pool, "-t", target, "-k", "5docs", "-o", tmp_path / "out", "--workers", 1),
         *("--text-field", r"{title}\n{body}", "--target-text-field", "question"),
     )
     chosen = rows(tmp_path / "out" / "selected.jsonl")
@@ -403,7 +441,7 @@ def test_fields_of_a_record(write, text, corpora, rows, tmp_path: Path) -> None:
         [{"key": f"k{i}", "host": "ab"[i % 2], "body": text(i, i % 2 == 0), "text": "decoy"} for i in range(30)],
     )
     found = told(
-        *("select", "-c", pool, "-t", corpora.target, "-k", "7docs", "-o", tmp_path / "out", "--workers", 1),
+        *("select", "--candidates", pool, "-t", corpora.target, "-k", "7docs", "-o", tmp_path / "out", "--workers", 1),
         *("--text-field", "body", "--id-field", "key", "--source-field", "host", "--target-text-field", "text"),
     )
     assert {source: row["pool"] for source, row in found["sources"].items()} == {"a": 15, "b": 15}
@@ -432,7 +470,7 @@ def test_vectors_that_records_carry(write, tmp_path: Path) -> None:
     pool = write("pool.jsonl", [record(i, i % 8) for i in range(24)])
     target = write("target.jsonl", [record(i, 5) for i in range(20)])
     found = told(
-        *("select", "-c", pool, "-t", target, "-k", "3docs", "-o", tmp_path / "out", "--workers", 1),
+        *("select", "--candidates", pool, "-t", target, "-k", "3docs", "-o", tmp_path / "out", "--workers", 1),
         *("--embedding-field", "v"),
     )
     assert {int(document["id"]) % 8 for document in found["best"]} == {5}
@@ -472,7 +510,17 @@ def test_several_candidates_and_a_glob(corpora, write, text, tmp_path: Path) -> 
     """A file that two of them name is read once."""
     more = write("more.jsonl", [{"text": text(500 + i, False)} for i in range(20)])
     found = told(
-        *("select", "-c", f"{corpora.pool}/*.jsonl", "-c", more, "-c", corpora.files[0], "-t", corpora.target),
+        *(
+            "select",
+            "--candidates",
+            f"{corpora.pool}/*.jsonl",
+            "--candidates",
+            more,
+            "--candidates",
+            corpora.files[0],
+            "-t",
+            corpora.target,
+        ),
         *("-k", "320docs", "-o", tmp_path / "out", "--workers", 1),
     )
     assert {source: row["pool"] for source, row in found["sources"].items()} == {
@@ -494,7 +542,7 @@ def test_rounds_and_a_cap(scored: Path, tmp_path: Path) -> None:
 def test_what_says_the_same_is_chosen_once_unless_it_is_asked_for(write, text, corpora, tmp_path: Path) -> None:
     """Each text stands twice in the pool, under two ids."""
     pool = write("pool.jsonl", [{"id": f"{i}", "text": text(i // 2, i < 20, 12)} for i in range(80)])
-    asked = ("select", "-c", pool, "-t", corpora.target, "-k", "10docs", "--workers", 1)
+    asked = ("select", "--candidates", pool, "-t", corpora.target, "-k", "10docs", "--workers", 1)
 
     def distinct(name: str, *flags: str) -> int:
         done(*asked, "-o", tmp_path / name, *flags)
@@ -503,10 +551,42 @@ def test_what_says_the_same_is_chosen_once_unless_it_is_asked_for(write, text, c
     assert [distinct("near"), distinct("exact", "--dedup", "exact"), distinct("off", "--dedup", "off")] == [10, 10, 5]
 
 
+def test_each_target_flag_is_a_target_with_its_weight(corpora, rows, tmp_path: Path) -> None:
+    """One flag with a folder is one target; `fit` and `select` read them alike."""
+    first, second = corpora.files
+    flags = ("-t", f"{corpora.target}:3", "-t", corpora.other, "--avoid", f"{corpora.pool}:.25")
+    found = told("fit", "-r", corpora.pool, *flags, "-o", tmp_path / "fit")
+    wanted = [("target", 3.0, False), ("other", 1.0, False), ("pool", 0.25, True)]
+    assert [(row["name"], row["weight"], row["avoid"]) for row in found["settings"]["targets"]] == wanted
+    assert found["settings"]["targets"][2]["files"] == [first, second]
+    usual = ("select", "--candidates", corpora.pool, "-k", "10docs", "--workers", 1)
+    found = told(*usual, *flags, "--target-shares", "70%,30%", "-o", tmp_path / "out")
+    assert [(row["name"], row["weight"], row["avoid"]) for row in found["transport"]["targets"]] == wanted
+    assert [row["selected"] for row in found["target_shares"]] == [7, 3]
+    chosen = Counter(record["gotd"]["target"] for record in rows(tmp_path / "out" / "selected.jsonl"))
+    assert chosen == {"target": 7, "other": 3}
+    assert "away from pool" in done(*usual, *flags, "-o", tmp_path / "shown")
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        (("--method", "mmd", "--avoid", "{other}"), "method mmd knows no --avoid"),
+        (("--avoid", "{other}:-1"), "the weight of other is -1.0; wanted a number above 0"),
+        (("--avoid", "absent.jsonl:2"), "absent.jsonl: no such file or folder"),
+        (("--target-shares", "60,40"), "wanted several targets to share among, found target alone"),
+    ],
+)
+def test_what_targets_cannot_be_is_one_line(corpora, tmp_path: Path, flags: tuple[str, ...], named: str) -> None:
+    given = [flag.format(other=corpora.other) for flag in flags]
+    asked = ("select", "--candidates", corpora.pool, "-t", corpora.target, "-k", "5docs", "-o", tmp_path / "out")
+    assert named in refused(*asked, *given)
+
+
 def test_a_reference_of_its_own(corpora, tmp_path: Path) -> None:
     """The model has seen common words only: what it lacks is in the manifest as fitted on that file."""
     found = told(
-        *("select", "-c", corpora.pool, "-t", corpora.target, "-r", corpora.other),
+        *("select", "--candidates", corpora.pool, "-t", corpora.target, "-r", corpora.other),
         *("-k", "10docs", "-o", tmp_path / "out", "--workers", 1),
     )
     assert found["fit"]["counts"]["reference"]["rows"] == 80

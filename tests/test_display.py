@@ -204,6 +204,33 @@ def test_transport_is_set_beside_before(shown: Show) -> None:
     ]
 
 
+def test_several_targets_have_a_line_each_and_one_together(shown: Show) -> None:
+    """What is to be left is called so; below stands what they come to by weight."""
+    row = {"weight": 2, "before": 0.5, "predicted": 0.4, "after": 0.42, "random": 0.501}
+    targets = [{"name": "civil", "avoid": False, **row}, {"name": "[/toxic]", "avoid": True, **row, "weight": 0.25}]
+    stability = {"1%": 0.75}
+    lines = shown(
+        transport=moved(targets=targets, unit="standard deviations"),
+        quality={
+            "stability": {"1%": 0.5},
+            "advice": "",
+            "targets": [{"name": "civil", "stability": stability}, {"name": "[/toxic]", "stability": {}}],
+        },
+        target_shares=[{"name": "civil", "selected": 1000}, {"name": "other", "selected": 30}],
+    )
+    title = "Sinkhorn divergence from the reference to each target, once the choice is 10% of the reference"
+    assert [re.split(" {2,}", line.strip()) for line in after(lines, title, 3)] == [
+        ["weight", "before", "predicted", "solved again", "at random"],
+        ["civil", "2", "0.5000", "-0.1000", "-0.0800", "+0.0010"],
+        ["away from [/toxic]", "0.25", "0.5000", "-0.1000", "-0.0800", "+0.0010"],
+    ]
+    assert after(lines, "All of them by weight, in standard deviations", 1)[0].split() == ["before", "0.4000"]
+    assert "civil took 1,000, other took 30 documents." in lines
+    assert "Two halves of every target agree on 50% of the best 1%." in lines
+    assert "Those of civil alone on 75% of the best 1%." in lines
+    assert not any("[/toxic] alone" in line for line in lines)
+
+
 def test_the_published_measure_keeps_its_capitals(shown: Show) -> None:
     assert any(line.startswith("Entropic OT from") for line in shown(transport=moved(measure="entropic OT")))
 
@@ -256,6 +283,8 @@ def test_rejects_are_counted_by_reason(shown: Show) -> None:
 def test_duplicates_caps_and_rounds(shown: Show, changed: dict[str, Any], said: str) -> None:
     assert any(said in line for line in shown(**changed))
     assert not any(said in line for line in shown(rounds=[{}] * 4, transport=moved(rounds_needed=4)))
+    taken = [{"name": "a", "selected": 1}]
+    assert not any("--rounds" in line for line in shown(target_shares=taken, transport=moved(rounds_needed=4)))
 
 
 def test_it_ends_with_what_was_written_and_what_comes_next(shown: Show) -> None:

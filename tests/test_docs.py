@@ -1,8 +1,9 @@
 """README.md and docs/*.md: what they tell to type runs, and what they point at is there.
 
 Commands and Python of one page run in its order, in one folder that holds `pool/` (three sources, 360 documents),
-`task.jsonl` and `reference.jsonl`. What cannot run there is read all the same: of `gotd` commands with a word in
-capitals to fill in, or with an address of the network, the flags must exist; of other Python, the syntax must hold.
+`task.jsonl`, `reference.jsonl`, and the targets of docs/targets.md; YAML that begins with its name as a comment is
+written there. What cannot run there is read all the same: of `gotd` commands with a word in capitals to fill in, or
+with an address of the network, the flags must exist; of other Python, the syntax must hold.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from glob import glob, has_magic
 from importlib import import_module
 from pathlib import Path
 
+import click
 import pytest
 import zstandard
 from click.testing import CliRunner
@@ -28,7 +30,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SHELL = ("sh", "bash", "console", "shell")
 SET_UP = {"make", "pip", "git", "cd", "source", "export", "apt-get"}  # of a machine: `make test` itself is one
-ELSEWHERE = {"gotd demo": "tests/test_demo.py"}
+ELSEWHERE = {"gotd demo": "tests/test_demo.py", "gotd doctor": "tests/doctor/test_doctor.py"}
 REMOTE = re.compile(r"\b(hf|model2vec):|sentence-transformers/|://")
 TO_FILL_IN = re.compile(r"[A-Z]{2,}|\.\.\.|<.*>")
 TREE = re.compile(
@@ -104,11 +106,14 @@ def parsed(words: list[str]) -> None:
         assert name.startswith("-") or name in main.commands, f"no command {name}"
         return
     assert name in main.commands, f"no command {name}"
-    with (
-        main.make_context("gotd", [name, *rest]) as whole,
-        main.commands[name].make_context(name, rest, parent=whole),
-    ):
-        pass
+    with main.make_context("gotd", [name, *rest]) as whole:
+        context, command = whole, main.commands[name]
+        while isinstance(command, click.Group):
+            name, *rest = rest
+            assert name in command.commands, f"no command {name}"
+            context, command = click.Context(command, parent=context), command.commands[name]
+        with command.make_context(name, rest, parent=context):
+            pass
 
 
 def typed(words: list[str]) -> None:
@@ -148,6 +153,8 @@ def workplace(tmp_path: Path, text, write, monkeypatch: pytest.MonkeyPatch) -> P
     (tmp_path / "pool" / "web.jsonl").unlink()
     write("task.jsonl", [{"text": text(5000 + i, i % 2 == 0, 12)} for i in range(50)])
     write("reference.jsonl", [{"text": text(6000 + i, False, 12)} for i in range(100)])
+    for number, name in enumerate(("maths", "law", "toxic")):
+        write(f"{name}.jsonl", [{"text": text(7000 + 100 * number + i, i % 4 > number, 12)} for i in range(30)])
     (tmp_path / "tmp").mkdir()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
@@ -166,6 +173,8 @@ def test_what_a_page_tells_to_type_runs(page: Path, workplace: Path, capsys: pyt
                         typed(words)
             elif block.language == "python":
                 execute(block, page)
+            elif block.language == "yaml" and (named := re.match(r"# ([\w.-]+\.yaml)\n", block.text)):
+                (workplace / named[1]).write_text(block.text)
         except (Exception, SystemExit) as error:
             raise AssertionError(f"{page.name}, the block at line {block.line}: {error}") from error
 
@@ -179,16 +188,21 @@ def test_readme_has_something_to_type() -> None:
     assert any(block.language == "python" for block in found)
 
 
+def flags_of(command: click.Command) -> set[str]:
+    """Of a command, and of those below it."""
+    own = {flag for p in command.params for flag in [*p.opts, *p.secondary_opts]}
+    below = command.commands.values() if isinstance(command, click.Group) else ()
+    return own.union(*map(flags_of, below))
+
+
 @by_page
 def test_commands_in_the_prose_exist(page: Path) -> None:
     """`gotd COMMAND --flag` names a command and flags of it; a flag alone is one of some command."""
-    flags = {
-        name: {flag for p in c.params for flag in [*p.opts, *p.secondary_opts]} for name, c in main.commands.items()
-    }
+    flags = {name: flags_of(command) for name, command in main.commands.items()}
     every = set().union(*flags.values(), {"--help", "--version"})
     for code in inline(page):
         words = code.split()
-        if words[0] == "gotd" and len(words) > 1 and re.fullmatch("[a-z]+", words[1]):
+        if words[0] == "gotd" and len(words) > 1 and re.fullmatch("[a-z-]+", words[1]):
             assert words[1] in flags, code
             known = flags[words[1]] | {"--help"}
         elif code.startswith("--"):

@@ -189,7 +189,7 @@ def test_a_damaged_file_is_refused(content: bytes | None, selector: Path, tmp_pa
 
 
 def test_another_format_is_refused(copy: Callable[..., Path]) -> None:
-    with pytest.raises(ArtifactError, match="has format 99; this gotd reads format 1"):
+    with pytest.raises(ArtifactError, match="has format 99; this gotd reads format 2"):
         Potential.load(copy(about={"format": 99}))
 
 
@@ -219,5 +219,5 @@ def test_a_torn_save_leaves_the_old_file(potential: Potential, tmp_path: Path, m
 
     monkeypatch.setattr("gotd.potential.os.fsync", torn)
     with pytest.raises(OSError, match="no space"):
-        replace(potential, level=7.0).save(tmp_path)
+        replace(potential, settings={}).save(tmp_path)
     assert (tmp_path / FILE).read_bytes() == before

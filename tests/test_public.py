@@ -12,6 +12,7 @@ import gotd
 PUBLIC = [
     "ArtifactError",
     "Domain",
+    "Exported",
     "Fields",
     "FitSettings",
     "GotdError",
@@ -21,8 +22,10 @@ PUBLIC = [
     "Scores",
     "Selection",
     "SettingsError",
+    "Target",
     "choose",
     "domains",
+    "export_selection",
     "fit",
     "report",
     "score",
@@ -58,5 +61,5 @@ def test_import_gotd_loads_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     loaded = {name.partition(".")[0] for name in done.stdout.split()}
     assert "gotd" in loaded
-    heavy = {"torch", "pyarrow", "numpy", "scipy", "sklearn", "fsspec", "safetensors", "orjson", "pandas"}
+    heavy = {"torch", "pyarrow", "numpy", "scipy", "sklearn", "fsspec", "safetensors", "orjson", "pandas", "yaml"}
     assert not loaded & heavy

@@ -15,6 +15,7 @@ from gotd.errors import ArtifactError, GotdError, InputError, MissingExtra, Sett
 
 if TYPE_CHECKING:
     from gotd.corpus import Fields
+    from gotd.export import Exported, export_selection
     from gotd.pipeline import select
     from gotd.potential import Potential
     from gotd.reporting import report
@@ -23,18 +24,22 @@ if TYPE_CHECKING:
     from gotd.stages.fit import FitSettings, fit
     from gotd.stages.score import score
     from gotd.stages.scores import Scores
+    from gotd.stages.targets import Target
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Domain": "gotd.stages.domains",
+    "Exported": "gotd.export",
     "Fields": "gotd.corpus",
     "FitSettings": "gotd.stages.fit",
     "Potential": "gotd.potential",
     "Scores": "gotd.stages.scores",
     "Selection": "gotd.stages.choose",
+    "Target": "gotd.stages.targets",
     "choose": "gotd.stages.choose",
     "domains": "gotd.stages.domains",
+    "export_selection": "gotd.export",
     "fit": "gotd.stages.fit",
     "report": "gotd.reporting",
     "score": "gotd.stages.score",
@@ -44,6 +49,7 @@ _HOMES = {
 __all__ = [
     "ArtifactError",
     "Domain",
+    "Exported",
     "Fields",
     "FitSettings",
     "GotdError",
@@ -53,8 +59,10 @@ __all__ = [
     "Scores",
     "Selection",
     "SettingsError",
+    "Target",
     "choose",
     "domains",
+    "export_selection",
     "fit",
     "report",
     "score",

@@ -11,7 +11,9 @@ import hashlib
 import os
 import platform
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -24,8 +26,10 @@ from gotd.errors import ArtifactError
 MANIFEST = "manifest.json"
 STARTED = "started.json"
 PARTS_DONE = "parts/*.done.json"
+CHECKPOINTS = "checkpoints/**/checkpoint-*"
 _ASKED = {"kind", "settings", "inputs"}
 _READ_BY_PEOPLE = orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY
+_COMMAND: ContextVar[tuple[str, Mapping[str, Any]] | None] = ContextVar("command", default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,9 @@ class Artifact:
 
     def finish(self, found: Mapping[str, Any]) -> dict[str, Any]:
         """Write the manifest, last of all."""
-        manifest = {**self.asked, **found, "versions": versions()}
+        kind, config = _COMMAND.get() or (None, None)
+        typed = {"config": config} if kind == self.asked["kind"] else {}
+        manifest = {**self.asked, "versions": versions(), **found, **typed}
         write_json(self.folder / MANIFEST, manifest)
         (self.folder / STARTED).unlink(missing_ok=True)
         return manifest
@@ -98,6 +104,16 @@ def open_artifact(
     return artifact
 
 
+@contextmanager
+def recorded(kind: str, config: Mapping[str, Any]) -> Iterator[None]:
+    """Within the block, a manifest of this kind holds `config` too: each flag of the command that makes it."""
+    token = _COMMAND.set((kind, config))
+    try:
+        yield
+    finally:
+        _COMMAND.reset(token)
+
+
 def load_manifest(folder: Path | str, kind: str) -> dict[str, Any]:
     """The manifest of a finished artifact of this kind.
 
@@ -129,7 +145,8 @@ def _is_of(earlier: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:
 
 def _is_begun(folder: Path, earlier: Mapping[str, Any], kind: str) -> bool:
     """Whether anything in the folder is worth keeping: a manifest, a finished part, another stage's files."""
-    return (folder / MANIFEST).exists() or any(folder.glob(PARTS_DONE)) or earlier["kind"] != kind
+    worth = any(any(folder.glob(kept)) for kept in (MANIFEST, PARTS_DONE, CHECKPOINTS))
+    return worth or earlier["kind"] != kind
 
 
 def _difference(earlier: Mapping[str, Any], asked: Mapping[str, Any]) -> str:

@@ -22,6 +22,7 @@ from rich.text import Text
 from gotd.engine import Progress
 
 if TYPE_CHECKING:
+    from gotd.export import Exported
     from gotd.stages.choose import Selection
     from gotd.stages.domains import Domain
 
@@ -30,6 +31,7 @@ _TEXT_WIDTH = 100
 _SOURCE_WIDTH = 40
 _NUMBERS_WIDTH = 60  # of all columns beside a source
 _SOURCES_SHOWN = 40
+_SHOWN = 5
 _STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # control characters, and writing directions
 
 
@@ -75,19 +77,45 @@ def show_selection(selection: Selection) -> None:
     """The table by source, the best and worst documents, transport before and after, and what to do next."""
     out, found = console(), selection.manifest
     counts, moved = found["counts"], found["transport"]
-    out.print(f"{counts['selected']:,} of {sum(row['pool'] for row in found['sources'].values()):,} documents")
+    of_target = "" if found.get("from_target") is None else f", and {len(selection):,} documents of the target itself"
+    pool = sum(row["pool"] for row in found["sources"].values())
+    out.print(f"{counts['selected']:,} of {pool:,} documents{of_target}")
     out.print(_by_source(found["sources"], _room(out)))
     for title, rows in (("Best", found["best"]), ("Worst", found["worst"])):
+        if not rows:
+            continue
         out.print(f"\n{title} {len(rows)} (the lower the score, the better)")
         out.print(_documents(rows, out.width))
     measure = moved["measure"][0].upper() + moved["measure"][1:]
-    out.print(f"\n{measure} from the reference to the target, once the choice is {moved['mix']:.0%} of the reference")
-    out.print(_transport(moved, counts["selected"]))
+    whither = "each target" if "targets" in moved else "the target"
+    out.print(f"\n{measure} from the reference to {whither}, once the choice is {moved['mix']:.0%} of the reference")
+    if "targets" in moved:
+        out.print(_by_target(moved["targets"], _room(out)))
+        out.print(f"\nAll of them by weight, in {moved['unit']}")
+    out.print(_transport(moved, len(selection)))
     out.print()
     for line in _remarks(found):
         out.print(line, soft_wrap=True)
     for text in _next(selection):
         out.print(text, soft_wrap=True)
+
+
+def show_export(found: Exported) -> None:
+    """What was written, what was left out, which licences are unknown, and what to type next."""
+    out, counts = console(), found.manifest["counts"]
+    kind = {"chat": "chats", "text": "texts"}[found.manifest["shape"]]
+    out.print(
+        f"Wrote {found.path} ({counts['exported']:,} {kind}), with README.md as its dataset card.", soft_wrap=True
+    )
+    if counts["rejected"]:
+        out.print(f"{counts['rejected']:,} of {counts['selected']:,} records left out: see rejects.jsonl.")
+    unknown = [_plain(source) for source, licence in found.manifest["licences"].items() if "not stated" in licence]
+    if unknown:
+        named = ", ".join(unknown[:_SHOWN]) + (", ..." if len(unknown) > _SHOWN else "")
+        out.print(f"Licence not stated for {named}; pass --license SOURCE=ID if you know it.", soft_wrap=True)
+    if unused := found.manifest["licences_unused"]:
+        out.print(f"--license was not needed for {', '.join(map(_plain, unused))}: each record states its own.")
+    out.print(f"Next:\n{found.manifest['use'].replace('FOLDER', str(found.folder))}", soft_wrap=True)
 
 
 def show_domains(found: Sequence[Domain]) -> None:
@@ -178,11 +206,31 @@ def _transport(found: Mapping[str, Any], selected: int) -> Table:
     return table
 
 
+def _by_target(targets: Sequence[Mapping[str, Any]], room: int) -> Table:
+    """Where each of several targets was, and by how much the choice moves the reference to it, or away."""
+    table = _table(("", "weight", "before", "predicted", "solved again", "at random"), room)
+    for row in targets:
+        name = f"away from {row['name']}" if row["avoid"] else row["name"]
+        moves = (f"{row[figure] - row['before']:+.4f}" for figure in ("predicted", "after", "random"))
+        table.add_row(_plain(name), f"{row['weight']:g}", f"{row['before']:.4f}", *moves)
+    return table
+
+
+def _agreement(stability: Mapping[str, float]) -> str:
+    return ", ".join(f"{value:.0%} of the best {share}" for share, value in stability.items())
+
+
 def _remarks(found: Mapping[str, Any]) -> Iterator[Text]:
     quality, counts = found["quality"], found["counts"]
+    targets = quality.get("targets", [])
+    if taken := found.get("target_shares"):
+        yield Text(", ".join(f"{_plain(row['name'])} took {row['selected']:,}" for row in taken) + " documents.")
     if quality["stability"]:
-        overlaps = ", ".join(f"{value:.0%} of the best {share}" for share, value in quality["stability"].items())
-        yield Text(f"Two halves of the target agree on {overlaps}.")
+        whose = "every target" if targets else "the target"
+        yield Text(f"Two halves of {whose} agree on {_agreement(quality['stability'])}.")
+    for row in targets:
+        if row["stability"]:
+            yield Text(f"Those of {_plain(row['name'])} alone on {_agreement(row['stability'])}.")
     if quality["advice"]:
         yield Text.assemble(("Not converged", "bold"), f": {quality['advice']}.")
     if counts["rejected"]:
@@ -192,10 +240,14 @@ def _remarks(found: Mapping[str, Any]) -> Iterator[Text]:
         passed_over = f"{found['duplicates']:,} documents repeat a better one and were passed over"
         yield Text(f"{passed_over}: see duplicates.parquet.")
     if not found["filled"]:
-        nothing_more = "duplicates and caps left nothing more to choose; add candidates"
+        add = "candidates" if found.get("from_target") is None else "to the target"
+        nothing_more = f"duplicates and caps left nothing more to choose; add {add}"
         yield Text.assemble(("The budget is not full", "bold"), f": {nothing_more}.")
+    turns = found.get("turns")
+    if turns is not None and turns["used"] > turns["exact"]:
+        yield Text.assemble(("Not all in turn", "bold"), f": {turns['advice'] or 'the lists hold no more documents'}.")
     needed = found["transport"]["rounds_needed"]
-    if max(1, len(found["rounds"])) < needed:
+    if max(1, len(found["rounds"])) < needed and not found.get("target_shares"):  # which take one round
         overshoots = "what one step predicts is off by more than a quarter"
         yield Text.assemble(("One round is too few", "bold"), f": {overshoots}; try --rounds {needed}.")
     if found["transport"]["after"] >= found["transport"]["random"]:

@@ -1,6 +1,6 @@
 """The main job, from top to bottom: a pool, a target and a budget become a selection.
 
-    fit     reference + target      -> output/.work/selector   the potential
+    fit     reference + targets     -> output/.work/selector   the potential
     score   the potential + pool    -> output/.work/scores     every candidate's score
     choose  the scores + a budget   -> output                  the selection
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,15 @@ from gotd.artifacts import MANIFEST, Artifact, open_artifact, read_json
 from gotd.corpus import Fields, Inputs, OnError, OutputFormat, Reject, RejectWriter, find
 from gotd.engine import Progress, silent
 from gotd.selection.duplicates import Mode
+from gotd.selection.tokens import identity
 from gotd.stages.choose import MIX, Selection, check_rounds, checked, choose
 from gotd.stages.domains import domains
 from gotd.stages.fit import FitSettings, fit
 from gotd.stages.picking import PickSettings
 from gotd.stages.score import TextMass, score
 from gotd.stages.scores import REJECTS
+from gotd.stages.sharing import check_shares
+from gotd.stages.targets import Targets, aims, check_aims, described, inputs_of
 
 IN_DOMAIN = "in-domain"
 IN_DOMAIN_SOURCES = 3
@@ -36,16 +40,20 @@ IN_DOMAIN_SOURCES = 3
 
 def select(
     candidates: Inputs,
-    target: Inputs,
+    target: Targets,
     budget: str | int,
     output: Path | str | None = None,
     *,
+    avoid: Targets | None = None,
     reference: Inputs | None = None,
     method: str = "gotd",
+    method_options: Mapping[str, Any] | None = None,
     encoder: str = "lsa",
     reg: float | None = None,
     debias: bool | None = None,
     centre: bool | None = None,
+    whiten: float | None = None,
+    remove_top: int = 0,
     cost: str = "cosine",
     paper: bool = False,
     fit_sample: int = 20_000,
@@ -58,7 +66,9 @@ def select(
     dedup: Mode = "near",
     max_per_source: str | None = None,
     shortlist: float = 10.0,
+    target_shares: str | None = None,
     polish: int = 3,
+    tokenizer: str | None = None,
     seed: int = 0,
     fields: Fields | None = None,
     target_fields: Fields | None = None,
@@ -73,18 +83,21 @@ def select(
 
     Args:
         candidates: files, folders, globs or URLs of the pool.
-        target: the same of examples of the task.
+        target: the same of examples of the task: paths are one target; several, or weights, are `gotd.Target`.
         budget: `5000docs`, `5%` of the pool's documents, or `2000000tokens`.
         output: folder for the result; left out, a new temporary one.
+        avoid: as `target`: examples of what the selection is to leave.
         reference: what the model was trained on; left out, a sample of the candidates.
         method: `gotd`, or what it is compared with: `random`, `in-domain` (random within the `keep` nearest sources,
-            3 if left out), `nearest`, `mmd`, `dsir` or `knn-kde`. Transport before and after is measured all the same.
+            3 if left out), `nearest`, `round-robin`, `mmd`, `dsir`, `knn-kde` or `all-target`: see docs/methods.md.
+            Transport before and after is measured all the same.
+        method_options: of that method alone, such as `{"kind": "mean"}` of `nearest`.
         encoder: see `gotd.encoders.KNOWN_SPECS`.
-        reg, debias, centre, cost, fit_sample, target_sample, text_mass, seed: see `FitSettings`.
-        paper: the published settings where reg, debias and centre are left out.
+        reg, debias, centre, whiten, remove_top, cost, fit_sample, target_sample, text_mass, seed: see `FitSettings`.
+        paper: the published settings where reg, debias, centre and whiten are left out.
         keep: score only so many sources, those nearest to the target (see `domains`).
-        rounds, mix, dedup, max_per_source, shortlist: see `choose`.
-        held_out, polish: see `score`.
+        rounds, mix, dedup, max_per_source, shortlist, target_shares: see `choose`.
+        held_out, polish, tokenizer: see `score`.
         fields: where text, id and source are in a candidate or reference record.
         target_fields: the same for the target; left out, as for the candidates.
         on_error: `skip` names bad rows in `rejects.jsonl`; `fail` stops at the first.
@@ -101,9 +114,12 @@ def select(
     settings = fit_settings(
         paper=paper,
         method=method,
+        method_options=method_options or {},
         reg=reg,
         debias=debias,
         centre=centre,
+        whiten=whiten,
+        remove_top=remove_top,
         encoder=encoder,
         cost=cost,
         fit_sample=fit_sample,
@@ -113,8 +129,11 @@ def select(
     )
     where = fields or Fields()
     wanted = checked(budget, format, max_per_source)
-    how = PickSettings(rounds, mix, dedup, max_per_source, shortlist)
+    how = PickSettings(rounds, mix, dedup, max_per_source, shortlist, target_shares)
     check_rounds(rounds, settings.method)
+    goals = aims(target, avoid)
+    check_aims(settings.method, goals)
+    check_shares(target_shares, [goal.name for goal in goals if not goal.avoid], rounds, settings.method)
     folder = Path(output) if output is not None else Path(tempfile.mkdtemp(prefix="gotd-"))
     asked = {
         **asdict(settings),
@@ -124,13 +143,14 @@ def select(
         **asdict(how),
         "keep": keep,
         "polish": polish,
+        "tokenizer": identity(tokenizer),
         "on_error": on_error,
         "format": format,
+        **described(goals),
     }
-    given = {"candidates": candidates, "target": target, **({"reference": reference} if reference else {})}
-    if held_out:
-        given["held_out"] = held_out
-    inputs = {name: [f"{file.path} {file.digest}" for file in find(value)] for name, value in given.items()}
+    files = {"candidates": find(candidates), **inputs_of(goals)}
+    files |= {name: find(given) for name, given in (("reference", reference), ("held_out", held_out)) if given}
+    inputs = {name: [f"{file.path} {file.digest}" for file in found] for name, found in files.items()}
     artifact = open_artifact(folder, "select", asked, inputs, overwrite=overwrite)
     if artifact.finished is not None:
         return Selection.load(folder)
@@ -153,6 +173,7 @@ def select(
         target,
         reference if reference is not None else candidates,
         work / "selector",
+        avoid=avoid,
         settings=settings,
         fields=where,
         target_fields=target_fields,
@@ -170,6 +191,7 @@ def select(
         workers=workers,
         held_out=held_out,
         polish=polish,
+        tokenizer=tokenizer,
         device=device,
         progress=progress,
     )
@@ -213,7 +235,13 @@ def _finished(
 
 
 def fit_settings(
-    *, paper: bool, reg: float | None, debias: bool | None, centre: bool | None, **others: Any
+    *,
+    paper: bool,
+    reg: float | None,
+    debias: bool | None,
+    centre: bool | None,
+    whiten: float | None = None,
+    **others: Any,
 ) -> FitSettings:
     """Settings of a fit: those given, over the published ones or the defaults."""
     base = FitSettings(**others)
@@ -224,12 +252,14 @@ def fit_settings(
         reg=base.reg if reg is None else reg,
         debias=base.debias if debias is None else debias,
         centre=base.centre if centre is None else centre,
+        whiten=base.whiten if whiten is None else whiten,
     )
 
 
 def _add_rejects(folder: Path, work: Path, fitted: dict[str, Any], *, separate: bool) -> None:
-    """The rejects of the pool, then those of the target and of a reference that is not the pool."""
-    target = {line.rpartition(" ")[0] for line in fitted["inputs"]["target"]}
+    """The rejects of the pool, then those of the targets and of a reference that is not the pool."""
+    inputs = fitted["inputs"]
+    target = {line.rpartition(" ")[0] for line in inputs["target"] + inputs.get("avoid", [])}
     with RejectWriter(folder / REJECTS) as out:
         for path in (work / "chosen" / REJECTS, work / "selector" / REJECTS):
             for line in path.read_bytes().splitlines():

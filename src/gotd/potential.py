@@ -1,6 +1,6 @@
 """A fitted selector: from text to the potential, in one file.
 
-    text -> encoder -> space (unit length, centred) -> phi = sum_t weight_t f_t -> score
+    text -> encoder -> space (unit length, centred, whitened) -> phi_t = f_PT - f_PP of each target -> score
 
 `potential.safetensors` holds all of it, the fitted encoder and a sample of the reference included, so that any pool
 can be scored by it later, elsewhere, in one pass with constant memory. Safetensors and JSON: nothing in it can run.
@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,17 @@ import torch
 from numpy.typing import NDArray
 
 from gotd.encoders import Encoder, restore_encoder
-from gotd.errors import ArtifactError, InputError
-from gotd.selection.gradient import Gradient, Objective
+from gotd.errors import ArtifactError, InputError, SettingsError
+from gotd.selection import several
+from gotd.selection.gradient import Objective, marginal_error, polished
 from gotd.selection.methods import Method, restore_method
-from gotd.transport import Cost, Measure, Pass, SoftMin, Space
+from gotd.selection.several import Blend, Quality, Term
+from gotd.transport import Cost, Measure, SoftMin, Space
+
+__all__ = ["FILE_NAME", "FORMAT", "Potential", "Priced", "Quality"]
 
 FILE_NAME = "potential.safetensors"
-FORMAT = 1
+FORMAT = 2
 _ENCODER, _METHOD = "encoder.", "method."
 # Rows scored at a time. For few rows BLAS takes other paths, which round otherwise: in blocks of one shape the score
 # of a document has the same bits whatever its neighbours are.
@@ -34,42 +39,18 @@ _ROWS = 128
 
 
 @dataclass(frozen=True, slots=True)
-class Quality:
-    """How good a fit is.
+class Priced:
+    """What scoring some points gives (n of them).
 
     Attributes:
-        reg: entropy strength in units of the cost.
-        value: the objective at the reference before any selection, in units of the cost.
-        marginal_error: L1 error of the plan between sample and target, between 0 and 2.
-        passes: passes of the solver over all rows of the sample.
-        converged: whether the marginal error reached its tolerance.
-        debias_error: error of the reference's own potential, between 0 and 2.
-        stability: overlap of the best 1, 5 and 10 % under two halves of the target.
-        advice: what to change if it did not converge; else empty.
+        f: (n,) float32 score; lower is better.
+        own: (k, n) float32 score by each of k targets alone, what is to be left counted in; None for one target.
+        col: (m,) float64 mass that each document of the targets receives, target after target.
     """
 
-    reg: float
-    value: float
-    marginal_error: float
-    passes: int
-    converged: bool
-    debias_error: float
-    stability: dict[str, float]
-    advice: str
-
-    @classmethod
-    def of(cls, gradient: Gradient) -> Quality:
-        found = gradient.solution
-        return cls(
-            reg=found.reg,
-            value=gradient.value,
-            marginal_error=found.error,
-            passes=found.passes,
-            converged=found.converged,
-            debias_error=gradient.repel_error,
-            stability=gradient.stability,
-            advice=found.advice,
-        )
+    f: torch.Tensor
+    own: torch.Tensor | None
+    col: torch.Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +60,9 @@ class Potential:
     Attributes:
         encoder: text to vectors.
         space: vectors to points.
-        attract: f_PT.
-        repel: f_PP, or None where the fit was not debiased.
-        objective: what the potential is the gradient of.
+        terms: the targets and what is to be left, each with its f_PT; see `gotd.selection.several`.
+        repel: f_PP, which all share, or None where the fit was not debiased.
         reference: the sample of the reference that it was fitted on.
-        level: mean of phi over the reference, in units of the cost.
         quality: how good the fit is.
         settings: what was asked, and the digests of the files it was fitted on.
         method: what ranks candidates instead of phi, where another way to choose is compared with; phi then judges.
@@ -91,42 +70,111 @@ class Potential:
 
     encoder: Encoder
     space: Space
-    attract: SoftMin
+    terms: tuple[Term, ...]
     repel: SoftMin | None
-    objective: Objective
     reference: Measure
-    level: float
     quality: Quality
     settings: dict[str, Any] = field(default_factory=dict)
     method: Method | None = None
 
+    @property
+    def plain(self) -> bool:
+        """Whether there is one target and nothing to leave: the score is its phi then, in units of the cost."""
+        return several.is_plain([term.weight for term in self.terms])
+
+    @property
+    def only(self) -> Term:
+        """The one target; SettingsError where there is more."""
+        if not self.plain:
+            names = ", ".join(term.name for term in self.terms)
+            raise SettingsError(f"the potential was fitted on {names}; this needs one fitted on a single target")
+        return self.terms[0]
+
+    @property
+    def attract(self) -> SoftMin:
+        """f_PT of the only target."""
+        return self.only.attract
+
+    @property
+    def objective(self) -> Objective:
+        """What phi of the only target is the gradient of."""
+        return self.only.objective
+
+    @property
+    def level(self) -> float:
+        """Mean score over the reference: of several targets 0, for each phi is centred."""
+        return self.terms[0].level if self.plain else 0.0
+
+    @property
+    def owners(self) -> list[str]:
+        """The names of the targets that have scores of their own: all where there are several, else none."""
+        names = [term.name for term in self.terms if term.weight > 0]
+        return names if len(names) > 1 else []
+
     def score(self, items: Sequence[str] | NDArray[np.float32]) -> NDArray[np.float32]:
-        """phi (n,) float32 of texts, or of raw vectors (n, d) from the same encoder; lower is better.
+        """The score (n,) float32 of texts, or of raw vectors (n, d) from the same encoder; lower is better.
 
         Raises:
             InputError: vectors of another length, or with NaN.
         """
         return self.priced(self.points(items)).f.numpy()
 
-    def priced(self, points: torch.Tensor, weights: torch.Tensor | None = None) -> Pass:
-        """phi (n,) of points (n, d), and with weights (n,) the mass (m,) that each target receives from them."""
-        phi = torch.empty(len(points))
-        col = torch.zeros(len(self.attract.g), dtype=torch.float64)
+    def priced(self, points: torch.Tensor, weights: torch.Tensor | None = None) -> Priced:
+        """The scores of points (n, d), and with weights (n,) the mass that the targets receive from them."""
+        phi, col = self._passed(points, weights)
+        own = several.own_scores(self.terms, phi) if self.owners else None
+        return Priced(several.scores(self.terms, phi), own, col)
+
+    def phi(self, points: torch.Tensor) -> torch.Tensor:
+        """phi (t, n) float32 of each term at points (n, d), in units of the cost."""
+        return self._passed(points, None)[0]
+
+    def _passed(self, points: torch.Tensor, weights: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+        phi = torch.empty(len(self.terms), len(points))
+        cols = [torch.zeros(len(term.attract.g), dtype=torch.float64) for term in self.terms]
         for start in range(0, len(points), _ROWS):
             block = _filled(points[start : start + _ROWS])
             held = None if weights is None else _filled(weights[start : start + _ROWS])
-            found = self.attract.plan_pass(block, held)
-            f = found.f if self.repel is None else found.f - self.repel(block)
-            phi[start : start + _ROWS] = f[: len(points) - start]
-            col += found.col
-        return Pass(phi, col)
+            own = None if self.repel is None else self.repel(block)
+            for row, term in enumerate(self.terms):
+                found = term.attract.plan_pass(block, held)
+                f = found.f if own is None else found.f - own
+                phi[row, start : start + _ROWS] = f[: len(points) - start]
+                cols[row] += found.col
+        return phi, torch.cat(cols)
 
-    def gradient(self) -> tuple[Gradient, Measure | None]:
+    def no_mass(self) -> torch.Tensor:
+        """Zeros (m,), a place for each document of the targets."""
+        return torch.zeros(sum(len(term.attract.g) for term in self.terms), dtype=torch.float64)
+
+    def marginal_errors(self, col: torch.Tensor) -> list[float]:
+        """The certificate of each term, from the mass (m,) that the targets received."""
+        return [marginal_error(part, term.objective.target) for term, part in zip(self.terms, self._parts(col))]
+
+    def stepped(self, col: torch.Tensor) -> Potential:
+        """One Sinkhorn step of each term from the mass (m,) that it received, and the levels after it."""
+        terms = [
+            replace(term, attract=polished(term.attract, part)) for term, part in zip(self.terms, self._parts(col))
+        ]
+        after = replace(self, terms=tuple(terms))
+        weights = self.reference.weights.double()
+        levels = [float(weights @ row.double()) for row in after.phi(self.reference.points)]
+        return replace(after, terms=tuple(replace(term, level=level) for term, level in zip(terms, levels)))
+
+    def _parts(self, col: torch.Tensor) -> list[torch.Tensor]:
+        """The mass (m,) of all targets as that of each."""
+        ends = np.cumsum([0, *(len(term.attract.g) for term in self.terms)]).tolist()
+        return [col[start:stop] for start, stop in pairwise(ends)]
+
+    def gradient(self) -> tuple[Blend, Measure | None]:
         """The gradient at the reference, to go on from in rounds, and the reference as centroids if debiased."""
         repel = self.repel
         summary = None if repel is None else Measure.of(repel.points, repel.log_b.exp())
-        here = self.objective.at(self.reference, summary=summary, init=self.attract.g)
-        return replace(here, attract=self.attract, repel=repel), summary
+        parts = []
+        for term in self.terms:
+            here = term.objective.at(self.reference, summary=summary, init=term.attract.g)
+            parts.append(replace(here, attract=term.attract, repel=repel))
+        return Blend(tuple(parts), several.factors(self.terms)), summary
 
     def points(self, items: Sequence[str] | NDArray[np.float32]) -> torch.Tensor:
         """Texts or raw vectors as points (n, d) of the space."""
@@ -147,8 +195,9 @@ class Potential:
         """Write `potential.safetensors` into a folder, whole or not at all."""
         from safetensors.torch import save
 
+        shared = self.terms[0].objective
         tensors = {
-            **_halves("attract", self.attract),
+            **{name: part for i, term in enumerate(self.terms) for name, part in _halves(f"{i}", term.attract).items()},
             **_halves("repel", self.repel),
             # Half precision: the sample serves to solve again, where it changes nothing that is shown.
             "reference.points": self.reference.points.half(),
@@ -157,19 +206,30 @@ class Potential:
         }
         if self.space.mean is not None:
             tensors["space.mean"] = self.space.mean
+        if self.space.axes is not None:
+            tensors["space.axes"] = self.space.axes
         if self.method is not None:
             tensors |= {f"{_METHOD}{name}": tensor for name, tensor in self.method.tensors().items()}
         about = {
             "method": None if self.method is None else self.method.config(),
             "format": FORMAT,
             "encoder": self.encoder.config(),
-            "reg": self.objective.reg,
-            "cost": self.objective.cost.value,
-            "debias": self.objective.debias,
-            "centroids": self.objective.centroids,
-            "seed": self.objective.seed,
-            "own": self.objective.own,
-            "level": self.level,
+            "terms": [
+                {
+                    "name": term.name,
+                    "weight": term.weight,
+                    "level": term.level,
+                    "spread": term.spread,
+                    "own": term.objective.own,
+                    "quality": asdict(term.quality),
+                }
+                for term in self.terms
+            ],
+            "reg": shared.reg,
+            "cost": shared.cost.value,
+            "debias": shared.debias,
+            "centroids": shared.centroids,
+            "seed": shared.seed,
             "quality": asdict(self.quality),
             "settings": self.settings,
         }
@@ -202,16 +262,26 @@ class Potential:
             points, g, log_b = (tensors[f"{name}.{part}"] for part in ("points", "g", "log_b"))
             return SoftMin(points, g, log_b, reg, cost)
 
-        attract = softmin("attract")
-        target = Measure.of(attract.points, attract.log_b.exp())
+        def term(row: int, told: dict[str, Any]) -> Term:
+            attract = softmin(f"{row}")
+            target = Measure.of(attract.points, attract.log_b.exp())
+            shared = about["debias"], about["centroids"], about["seed"]
+            return Term(
+                told["name"],
+                told["weight"],
+                attract,
+                Objective(target, reg, cost, *shared, told["own"]),
+                told["level"],
+                told["spread"],
+                Quality(**told["quality"]),
+            )
+
         return cls(
             encoder=restore_encoder(about["encoder"], fitted, device=device),
-            space=Space(tensors.get("space.mean")),
-            attract=attract,
+            space=Space(tensors.get("space.mean"), tensors.get("space.axes")),
+            terms=tuple(term(row, told) for row, told in enumerate(about["terms"])),
             repel=softmin("repel") if "repel.g" in tensors else None,
-            objective=Objective(target, reg, cost, about["debias"], about["centroids"], about["seed"], about["own"]),
             reference=Measure.of(tensors["reference.points"].float(), tensors["reference.weights"]),
-            level=about["level"],
             quality=Quality(**about["quality"]),
             settings=about["settings"],
             method=None if other is None else restore_method(other, _under(_METHOD, tensors)),

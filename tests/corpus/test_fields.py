@@ -81,6 +81,7 @@ BAD = [
         "a list with NoneType in it",
     ),
     ({"text": "a", "v": [1, 1e300]}, Fields(embedding="v"), "vector-nan", "found 1e+300 at index 1"),
+    ({"text": "a", "v": [1, 2]}, Fields(embedding="v", vector_length=3), "vector-length", "found 2 numbers in"),
     (b'{"text": "a", "v": [0, NaN]}', Fields(embedding="v"), "vector-nan", 'found nan at index 1 of "v"'),
 ]
 

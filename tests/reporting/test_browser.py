@@ -123,9 +123,9 @@ def point_at(browser: Browser, dot: int) -> None:
 def shown(browser: Browser) -> dict[str, int]:
     """How many dots of each role are drawn."""
     counts = browser.execute_script(
-        "return document.getElementById('atlas')._fullData.slice(0, 5).map((trace) => trace.x?.length ?? 0)"
+        "return document.getElementById('atlas')._fullData.slice(0, 6).map((trace) => trace.x?.length ?? 0)"
     )
-    return dict(zip(("rest", "candidate", "reference", "target", "selected"), counts))
+    return dict(zip(("rest", "candidate", "reference", "avoid", "target", "selected"), counts))
 
 
 def listed(browser: Browser) -> list[str]:
@@ -173,8 +173,10 @@ def test_hostile_texts_do_nothing(opened: Open, hostile_texts: list[str]) -> Non
 
 def test_the_map_shows_every_role(opened: Open) -> None:
     browser = opened()
-    assert shown(browser) == {"rest": 0, "candidate": 203, "reference": 243, "target": 40, "selected": 40}
+    assert shown(browser) == {"rest": 0, "avoid": 0, "candidate": 203, "reference": 243, "target": 40, "selected": 40}
     assert browser.execute_script("return document.getElementById('atlas')._fullData[1].type") == "scattergl"
+    hover = browser.execute_script("return document.getElementById('atlas')._fullData.map((trace) => trace.hoverinfo)")
+    assert hover[:6] == ["skip", "none", "skip", "none", "none", "none"]
     for role in ("selected", "target", "reference"):
         colour = browser.execute_script("return gotd.colour(arguments[0])", role)
         assert until(browser, PIXELS, colour) > 50, role
@@ -249,6 +251,9 @@ def test_by_keyboard_alone(opened: Open) -> None:
         met.append(here.get_attribute("id") or here.get_attribute("value") or here.get_attribute("data-zoom") or "list")
     assert met == ["source", "selected", "target", "reference", "candidate", "atlas", "0.7", "1.4", "0", "list"]
     assert browser.execute_script("return getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    keys(browser, Keys.TAB)
+    assert not browser.execute_script("return document.getElementById('list').contains(document.activeElement)")
+    ActionChains(browser).key_down(Keys.SHIFT).send_keys(Keys.TAB).key_up(Keys.SHIFT).perform()
     first = browser.switch_to.active_element.get_attribute("data-dot")
     keys(browser, Keys.ARROW_DOWN, Keys.ARROW_DOWN, Keys.ARROW_UP)
     second = browser.switch_to.active_element.get_attribute("data-dot")
@@ -308,7 +313,7 @@ def test_light_and_dark(opened: Open) -> None:
     dark = colours(browser)
     assert light[0] != dark[0]
     assert light[1] != dark[1]
-    drawn = "return document.getElementById('atlas')._fullData[4].marker.color"
+    drawn = "return document.getElementById('atlas')._fullData[5].marker.color"
     assert browser.execute_script(drawn) == dark[1]
     button = by_id(browser, "theme")
     assert (button.text, button.accessible_name) == ("Light", "Switch to light colours")

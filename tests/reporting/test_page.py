@@ -38,7 +38,8 @@ def test_templates_escape_and_clean(hostile_source: str) -> None:
     shown = fill(
         "verdict.html",
         headline="<script>alert(1)</script>\x07",
-        counts={"selected": 1},
+        chosen=1,
+        from_target=False,
         pool=1,
         sources=2,
         drawn_from=1,

@@ -77,7 +77,7 @@ def test_the_map_holds_every_role(page: Page, hostile: Path) -> None:
     assert len({len(column) for column in dots.values()}) == 1
     by_role = [page.data["roles"][role] for role in dots["role"]]
     counts = {role: by_role.count(role) for role in page.data["roles"]}
-    assert counts == {"selected": 40, "candidate": 203, "target": 40, "reference": 243}
+    assert counts == {"selected": 40, "candidate": 203, "target": 40, "avoid": 0, "reference": 243}
     assert all(x is not None for x in dots["x"])
     chosen = gotd.Selection.load(hostile).to_arrow()
     assert dots["id"][:40] == chosen["id"].to_pylist()
@@ -171,6 +171,40 @@ def test_another_method_has_scores_of_its_own(corpora, read_page: Read, tmp_path
     page = read_page(gotd.report(tmp_path))
     assert "the order of nearest, lowest first" in page.said("scores")
     assert "Chosen by nearest" in page.said("verdict")
+
+
+def test_several_targets_and_one_to_avoid(corpora, write, text, read_page: Read, tmp_path: Path) -> None:
+    """Each has its own dots, under its own name, and its own line of figures."""
+    rare = write("rare.jsonl", [{"text": text(3000 + i, True)} for i in range(20)])
+    common = write("common.jsonl", [{"text": text(4000 + i, False)} for i in range(15)])
+    wanted = [gotd.Target(rare, weight=2, name="needles"), gotd.Target(corpora.target, name="task")]
+    avoided = gotd.Target(common, name="chaff")
+    found = gotd.select(corpora.pool, wanted, 12, tmp_path / "out", avoid=avoided, target_shares="75,25", workers=1)
+    page = read_page(gotd.report(found.folder))
+    data = page.data
+    by_role = [data["roles"][role] for role in data["dots"]["role"]]
+    assert (by_role.count("target"), by_role.count("avoid")) == (80, 15)
+    names = [None if source is None else data["sources"][source] for source in data["dots"]["source"]]
+    assert [names.count(name) for name in ("needles", "task", "chaff")] == [20, 60, 15]
+    assert None not in [text for role, text in zip(by_role, data["dots"]["text"]) if role in ("target", "avoid")]
+    said = page.said("distance")
+    for row in found.manifest["transport"]["targets"]:
+        moved = " ".join(f"{row[figure] - row['before']:+.4f}" for figure in ("predicted", "after", "random"))
+        assert f"{'away from ' * row['avoid']}{row['name']} {row['weight']:g} {row['before']:.4f} {moved}" in said
+    assert "needles took 9, task took 3 documents" in said
+    assert "To avoid 15" in page.said("map")
+    assert "to avoid" in page.said("made")
+    assert data["histogram"]["cut"] is None
+
+
+def test_the_target_itself_as_the_choice(corpora, read_page: Read, tmp_path: Path) -> None:
+    """`all-target` takes nothing of the pool, even where the pool has a document of that id."""
+    found = gotd.select(corpora.pool, corpora.target, 10, tmp_path, method="all-target", workers=1)
+    page = read_page(gotd.report(tmp_path))
+    assert "10 documents of the target itself were chosen" in page.said("verdict")
+    assert len(found) == 10
+    assert page.data["dots"]["rank"].count(None) == len(page.data["dots"]["rank"])
+    assert sum(page.data["histogram"]["chosen"]) == 0
 
 
 def test_where_the_page_goes(selected: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from gotd.corpus import Fields, File
 from gotd.engine import silent
 from gotd.potential import Potential
 from gotd.reporting.scored import look
-from gotd.reporting.texts import Read, clean, cut, read_rows, read_target
+from gotd.reporting.texts import Read, clean, cut, read_rows, read_targets
 
 
 @pytest.mark.parametrize(
@@ -93,25 +93,34 @@ def test_a_file_with_other_documents_is_not_believed(own: Path) -> None:
     assert "found c" in found.missing[0]
 
 
+def test_a_record_that_changed_under_its_id_is_not_believed(own: Path) -> None:
+    path = own.parent / "pool" / "a.jsonl"
+    path.write_bytes(path.read_bytes().replace(b"common1", b"common2"))
+    found, ids = read(own)
+    assert None in found.texts
+    assert all(id.startswith("a") for id, text in zip(ids, found.texts) if text is None)
+    assert "found another record under that id" in found.missing[0]
+
+
 def test_the_target_is_what_was_fitted_in_its_order(corpora, tmp_path: Path) -> None:
     """A sample of 20 of the 60 documents."""
     potential = gotd.fit(corpora.target, corpora.pool, tmp_path, settings=gotd.FitSettings(target_sample=20, seed=5))
-    found = read_target(potential, 10_000)
+    found = read_targets(potential, 10_000)[0]
     assert found.missing == ""
     assert len(found.texts) == len(found.ids) == 20
     assert torch.allclose(potential.points(found.texts), potential.attract.points, atol=1e-4)
-    potential.settings["target"]["size"] = 60
-    assert "other documents" in read_target(potential, 100).missing
+    potential.settings["targets"]["size"] = 60
+    assert "other documents" in read_targets(potential, 100)[0].missing
 
 
 def test_a_target_that_changed_or_is_gone_is_not_shown(own: Path) -> None:
     path = own.parent / "target.jsonl"
     lines = path.read_bytes().splitlines()
     path.write_bytes(b"\n".join(lines[::-1]) + b"\n")
-    found = read_target(Potential.load(own), 100)
+    found = read_targets(Potential.load(own), 100)[0]
     assert (found.texts, found.missing) == ([], f"{path} changed since the potential was fitted")
     path.unlink()
-    found = read_target(Potential.load(own), 100)
+    found = read_targets(Potential.load(own), 100)[0]
     assert found.texts == []
     assert "target.jsonl" in found.missing
 
@@ -119,19 +128,19 @@ def test_a_target_that_changed_or_is_gone_is_not_shown(own: Path) -> None:
 def test_a_target_of_other_documents_is_not_believed(own: Path) -> None:
     """The files are as they were, but the sample is another."""
     potential = Potential.load(own)
-    potential.settings["target"]["size"] = 10
-    assert "other documents" in read_target(potential, 100).missing
+    potential.settings["targets"]["size"] = 10
+    assert "other documents" in read_targets(potential, 100)[0].missing
     other = potential.attract.points.flip(0)
-    potential.settings["target"]["size"] = 5000
-    assert read_target(potential, 100).missing == ""
+    potential.settings["targets"]["size"] = 5000
+    assert read_targets(potential, 100)[0].missing == ""
     potential.attract.points.copy_(other)
-    assert "other documents" in read_target(potential, 100).missing
+    assert "other documents" in read_targets(potential, 100)[0].missing
 
 
 def test_a_potential_that_does_not_name_its_target(own: Path) -> None:
     potential = Potential.load(own)
-    del potential.settings["target"]
-    assert read_target(potential, 100).missing.endswith("fit it again.")
+    del potential.settings["targets"]
+    assert read_targets(potential, 100)[0].missing.endswith("fit it again.")
 
 
 def test_vectors_that_records_carry(write, tmp_path: Path) -> None:
@@ -143,4 +152,4 @@ def test_vectors_that_records_carry(write, tmp_path: Path) -> None:
     found, ids = read(folder)
     assert found.texts == [f"t{id}" for id in ids]
     assert not np.isnan(found.points).any()
-    assert read_target(Potential.load(folder), 10).texts == [f"t{i}" for i in range(8)]
+    assert read_targets(Potential.load(folder), 10)[0].texts == [f"t{i}" for i in range(8)]

@@ -15,7 +15,7 @@ NEARER = "1,500 documents bring the reference 25% nearer to the target"
 
 def told(before: float, after: float, random: float) -> str:
     moved = {"before": before, "after": after, "random": random}
-    return headline({"counts": {"selected": 1500}, "transport": moved})
+    return headline({"counts": {"selected": 1500}, "from_target": None, "transport": moved})
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_headline(before: float, after: float, random: float, said: str) -> None
 
 def test_one_document_is_one() -> None:
     moved = {"before": 0.2, "after": 0.1, "random": 0.2}
-    said = headline({"counts": {"selected": 1}, "transport": moved})
+    said = headline({"counts": {"selected": 1}, "from_target": None, "transport": moved})
     assert said == "1 document brings the reference 50% nearer to the target; as many at random, no nearer."
 
 

@@ -30,6 +30,7 @@ def streamed(scores: list[float], tokens: list[int], cuts: list[int]) -> Batches
         "file": np.arange(n, dtype=np.int32) % 3,
         "position": np.arange(n, dtype=np.int64) * 10,
         "piece": np.zeros(n, dtype=np.int32),
+        "checksum": np.zeros(n, dtype=np.uint32),
     }
     whole = pa.record_batch(columns)
     ends = [0, *sorted(cut % (n + 1) for cut in cuts), n]

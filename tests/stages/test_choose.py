@@ -122,7 +122,7 @@ def test_only_scores_can_be_chosen_from(selector: Path, tmp_path: Path) -> None:
 
 
 def test_a_pool_that_changed_since_is_not_joined_to_old_scores(write, text, selector: Path, tmp_path: Path) -> None:
-    """The record at an address must still have the id that was scored."""
+    """The record at an address must still be the one that was scored."""
     records = [{"id": f"p{i}", "text": text(i, i % 5 == 0)} for i in range(40)]
     pool = write("pool.jsonl", records)
     gotd.score(selector, pool, tmp_path / "scores", workers=1)
@@ -131,6 +131,10 @@ def test_a_pool_that_changed_since_is_not_joined_to_old_scores(write, text, sele
         InputError, match=r"pool\.jsonl changed since it was scored: found q\d+, wanted p\d+\. Score it again"
     ):
         gotd.choose(tmp_path / "scores", 5, tmp_path / "1")
+    # The same ids and lengths, so that every address holds: the texts alone are others.
+    write("pool.jsonl", [{**record, "text": record["text"].replace("common", "nommoc")} for record in records])
+    with pytest.raises(InputError, match=r"found another record under that id, wanted p\d+\. Score it again"):
+        gotd.choose(tmp_path / "scores", 40, tmp_path / "1")
     write("pool.jsonl", records[:3])
     with pytest.raises(InputError, match="score it again"):
         gotd.choose(tmp_path / "scores", 5, tmp_path / "2")

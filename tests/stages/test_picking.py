@@ -8,10 +8,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 
 import gotd
 from gotd import SettingsError
+from gotd.cli import main
 from gotd.selection.methods import Batch
+from gotd.selection.methods.draws import uniform
+from gotd.selection.methods.uniform import PURPOSE
 from gotd.selection.rounds import rounds_needed
 
 
@@ -66,6 +70,14 @@ class TestCaps:
         assert Counter(capped.to_arrow()["source"].to_pylist()) == {"first": 10, "second": 10}
         order = capped.to_arrow()["score"].to_numpy()
         assert (np.diff(order) >= 0).all()
+
+    def test_a_cap_looks_beyond_a_shortlist_of_one_source(self, write, text, corpora, tmp_path: Path) -> None:
+        """The best 30 are of one source; the others' come far below, and only the whole pool has enough of them."""
+        near = write("near.jsonl", [{"text": text(i, True)} for i in range(30)])
+        far = [write(f"far{n}.jsonl", [{"text": text(100 * n + i, False)} for i in range(30)]) for n in (1, 2, 3)]
+        asked = {"dedup": "off", "max_per_source": "25%", "workers": 1, "reference": corpora.other}
+        found = gotd.select([near, *far], corpora.target, 20, tmp_path / "out", **asked)
+        assert set(Counter(found.to_arrow()["source"].to_pylist()).values()) == {5}
 
     def test_in_documents_and_under_a_token_budget(self, scored: Path, tmp_path: Path) -> None:
         found = gotd.choose(scored, "400tokens", tmp_path / "out", dedup="off", max_per_source="3docs")
@@ -138,10 +150,40 @@ class TestMethods:
 
     def test_in_domain_is_random_within_the_nearest_sources(self, corpora, tmp_path: Path) -> None:
         found = gotd.select(
-            corpora.pool, corpora.target, "15docs", tmp_path / "out", method="in-domain", keep=1, workers=1
+            corpora.pool, corpora.target, "15docs", tmp_path / "out", method="in-domain", keep=1, dedup="off", workers=1
         )
         assert len(found.manifest["kept_sources"]) == 1
         assert set(found.to_arrow()["source"].to_pylist()) == set(found.manifest["kept_sources"])
+        kept = pq.read_table(found.scores)["id"].to_pylist()
+        assert ids(found) == [kept[i] for i in np.argsort(uniform(0, kept, PURPOSE))[:15]]
+
+    @pytest.mark.parametrize("kind", ["min", "mean"])
+    def test_options_reach_the_method(self, kind: str, corpora, tmp_path: Path) -> None:
+        """As a person types them; `min` and `mean` are other distances."""
+        asked = ["select", "-c", corpora.pool, "-t", corpora.target, "-k", "15docs", "-o", str(tmp_path / "out")]
+        asked += ["--dedup", "off", "--workers", "1", "--method", "nearest", "--method-option", f"kind={kind}"]
+        assert CliRunner().invoke(main, asked).exit_code == 0
+        found = gotd.Selection.load(tmp_path / "out")
+        assert found.manifest["settings"]["method_options"] == {"kind": kind}
+        potential, table = found.potential, found.to_arrow()
+        costs = 1 - potential.points(table["text"].to_pylist()) @ potential.objective.target.points.T
+        wanted = costs.amin(1) if kind == "min" else costs.mean(1)
+        assert np.allclose(table["score"].to_numpy(), wanted.numpy(), rtol=0, atol=1e-6)
+
+    @pytest.mark.parametrize(
+        ("method", "option", "said"),
+        [
+            ("nearest", "kin=min", 'nearest has no option "kin"; known: kind. Did you mean kind?'),
+            ("dsir", "noise=maybe", "dsir: noise is 'maybe'; wanted bool"),
+            ("gotd", "kind=min", 'gotd has no option "kind"; it takes none'),
+            ("nearest", "kind", 'found "kind", wanted NAME=VALUE'),
+        ],
+    )
+    def test_an_option_that_does_not_fit_is_named_before_anything_is_read(
+        self, method: str, option: str, said: str, tmp_path: Path
+    ) -> None:
+        asked = ["select", "-c", "absent", "-t", "absent", "-k", "1", "-o", str(tmp_path / "out")]
+        assert said in CliRunner().invoke(main, [*asked, "--method", method, "--method-option", option]).stderr
 
     def test_rounds_need_the_gradient(self, corpora, tmp_path: Path) -> None:
         with pytest.raises(SettingsError, match="2 rounds go down the gradient, which method dsir has not"):

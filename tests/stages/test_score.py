@@ -24,7 +24,7 @@ def test_the_folder_holds_all_that_choose_needs(scored: Path) -> None:
         "scores.parquet",
     ]
     table = gotd.Scores.load(scored).to_arrow()
-    assert table.column_names == ["id", "source", "score", "tokens", "file", "position", "piece"]
+    assert table.column_names == ["id", "source", "score", "tokens", "file", "position", "piece", "checksum"]
     assert len(table) == 300
     assert sum(len(batch) for batch in gotd.Scores.load(scored).batches()) == 300
     assert [file.source for file in gotd.Scores.load(scored).files] == ["first", "second"]
@@ -230,7 +230,7 @@ def test_progress_is_told(selector: Path, corpora, tmp_path: Path) -> None:
 
 def test_parts_are_gone_when_all_is_done(scored: Path) -> None:
     assert not (scored / "parts").exists()
-    assert pq.read_schema(scored / "scores.parquet").names[-1] == "piece"
+    assert pq.read_schema(scored / "scores.parquet").names[-1] == "checksum"
 
 
 def test_candidates_that_give_away_the_test_are_rejected(corpora, write, rows, tmp_path: Path) -> None:

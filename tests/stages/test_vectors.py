@@ -77,17 +77,33 @@ def test_nan_and_missing_vectors_are_rejected(store, rows, tmp_path: Path) -> No
     }
 
 
-def test_vectors_of_another_length_are_named(store, tmp_path: Path) -> None:
+def test_vectors_of_another_length_are_rejected(store, rows, tmp_path: Path) -> None:
+    """By file and line; where none has the length of the fit, the first is named."""
     pool, target = store("pool", records(30, 5, 1)), store("target", records(20, 2, 2))
     gotd.fit(target, pool, tmp_path / "fit", fields=FIELDS)
+    mixed = store("mixed", records(9, 5, 3) + records(2, 5, 4, dim=6))
+    found = gotd.score(tmp_path / "fit", mixed, tmp_path / "1", workers=1)
+    assert found.manifest["counts"] == {"read": 11, "scored": 9, "outside": 0, "rejected": 2}
+    rejects = rows(found.folder / "rejects.jsonl")
+    assert [(r["row"], r["reason"]) for r in rejects] == [(10, "vector-length"), (11, "vector-length")]
+    assert rejects[0]["message"].startswith(f'{mixed}:10: found 6 numbers in "v", wanted 4')
+    with pytest.raises(InputError, match=rf'{mixed}:10: found 6 numbers in "v", wanted 4.* Or pass --on-error skip'):
+        gotd.score(tmp_path / "fit", mixed, tmp_path / "2", on_error="fail", workers=1)
     longer = store("longer", records(9, 5, 3, dim=6))
-    with pytest.raises(InputError, match="vectors have 6 dimensions, the potential was fitted on 4"):
-        gotd.score(tmp_path / "fit", longer, tmp_path / "1", workers=1)
-    mixed = store("mixed", records(9, 5, 3) + records(9, 5, 4, dim=6))
-    with pytest.raises(InputError, match=r"vectors of \[4, 6\] numbers near document 3-0; wanted one length"):
-        gotd.score(tmp_path / "fit", mixed, tmp_path / "2", workers=1)
+    with pytest.raises(InputError, match=rf"no document could be read, of 9 rows; the first: {longer}:1: found 6 numb"):
+        gotd.score(tmp_path / "fit", longer, tmp_path / "3", workers=1)
+
+
+def test_a_fit_takes_the_length_that_most_vectors_have(store, rows, tmp_path: Path) -> None:
+    pool, target = store("pool", records(30, 5, 1) + records(1, 5, 3, dim=6)), store("target", records(20, 2, 2))
+    found = gotd.select(pool, target, 3, tmp_path / "out", fields=FIELDS, workers=1)
+    assert [(r["row"], r["reason"]) for r in rows(found.folder / "rejects.jsonl")] == [(31, "vector-length")]
+    assert found.manifest["fit"]["counts"]["reference"] == {"rows": 31, "fitted": 30, "rejected": 1}
+    assert [domain.documents for domain in gotd.domains(pool, target, fields=FIELDS)] == [30]
+    with pytest.raises(InputError, match=rf'{pool}:31: found 6 numbers in "v", wanted 4'):
+        gotd.select(pool, target, 3, tmp_path / "fail", fields=FIELDS, on_error="fail", workers=1)
     with pytest.raises(InputError, match="target vectors have 6 numbers, reference vectors 4"):
-        gotd.fit(longer, pool, tmp_path / "3", fields=FIELDS)
+        gotd.fit(store("longer", records(9, 5, 3, dim=6)), pool, tmp_path / "fit", fields=FIELDS)
 
 
 def test_a_pool_without_vectors_is_named(store, tmp_path: Path) -> None:

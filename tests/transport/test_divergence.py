@@ -16,6 +16,7 @@ from gotd.transport import (
     Problem,
     SoftMin,
     divergence,
+    recentred,
     solve,
     solve_symmetric,
     summarised,
@@ -217,3 +218,32 @@ class TestSummarised:
     def test_at_least_one_centroid(self, draw, centroids):
         with pytest.raises(SettingsError, match=f"centroids is {centroids}; wanted 1 or more"):
             summarised(draw(10, 22), centroids=centroids)
+
+
+class TestRecentred:
+    def test_a_step_moves_each_centroid_to_the_mean_of_what_is_nearest_to_it(self):
+        """Two groups on a line, weights 1 3 | 2 2: means 1.5 and 11, masses half and half."""
+        line = torch.tensor([[0.0], [2.0], [10.0], [12.0]]).double()
+        whole = Measure.of(line, torch.tensor([1.0, 3.0, 2.0, 2.0]))
+        found = recentred(Measure.of(torch.tensor([[3.0], [9.0]]).double()), whole, steps=1)
+        torch.testing.assert_close(found.points, torch.tensor([[1.5], [11.0]]).double())
+        assert found.weights.tolist() == pytest.approx([0.5, 0.5])
+
+    def test_mass_and_mean_are_those_of_the_larger_sample(self, draw):
+        few, whole = draw(200, 24), draw(5000, 25, shift=0.2)
+        found = recentred(summarised(few), whole)
+        assert float(found.weights.sum()) == pytest.approx(1)
+        torch.testing.assert_close(found.weights @ found.points, whole.weights @ whole.points, rtol=0, atol=1e-12)
+
+    def test_each_step_lowers_the_spread_about_the_centroids(self, draw):
+        whole, start = draw(3000, 26), summarised(draw(200, 27))
+        spreads = [
+            float(whole.weights @ torch.cdist(whole.points, recentred(start, whole, steps=steps).points).amin(1) ** 2)
+            for steps in (0, 1, 2, 3)
+        ]
+        assert spreads == sorted(spreads, reverse=True)
+        assert spreads[0] > 1.01 * spreads[1]
+
+    def test_a_centroid_nearest_to_nothing_is_dropped(self, draw):
+        far = Measure.of(torch.cat([draw(3, 28).points, torch.full((1, draw(1, 28).points.shape[1]), 9.0).double()]))
+        assert len(recentred(far, draw(100, 29))) == 3

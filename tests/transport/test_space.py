@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from gotd.errors import InputError
+from gotd.errors import InputError, SettingsError
 from gotd.transport import Space
 
 
@@ -88,3 +88,56 @@ def test_a_single_row_without_its_axis_is_refused(vectors):
 def test_vectors_of_another_encoder_are_refused(vectors):
     with pytest.raises(InputError, match=r"vectors have 7 dimensions, the potential was fitted on 8; use the encoder"):
         Space.fit(vectors, centre=True)(vectors[:, :7])
+
+
+def test_whitened_points_vary_alike_in_every_direction(vectors):
+    """W C W = 1 up to the share d / (n + d) by which variances are drawn toward their mean."""
+    rng = np.random.default_rng(3)
+    many = (rng.normal(size=(20_000, 6)) * [8, 4, 2, 1, 0.5, 0.25]).astype(np.float32)
+    centred = Space.fit(many, centre=True)(many)
+    space = Space.fit(many, centre=True, whiten=1)
+    moved = centred @ space.axes
+    moments = moved.T @ moved / len(moved)
+    spread = moments.diagonal() / moments.diagonal().mean()
+    torch.testing.assert_close(spread, torch.ones(6), rtol=0, atol=0.03)
+    assert moments.fill_diagonal_(0).abs().max() < 0.01 * moved.square().mean()
+    torch.testing.assert_close(space(many).norm(dim=1), torch.ones(20_000))
+
+
+def test_half_whitened_lies_between(vectors):
+    rng = np.random.default_rng(3)
+    many = (rng.normal(size=(20_000, 2)) * [9, 1]).astype(np.float32)
+    centred = Space.fit(many, centre=True)(many)
+    before, half = centred.std(0), (centred @ Space.fit(many, centre=True, whiten=0.5).axes).std(0)
+    torch.testing.assert_close(half[0] / half[1], (before[0] / before[1]).sqrt(), rtol=1e-3, atol=0)
+
+
+def test_the_leading_directions_are_left_out(vectors):
+    rng = np.random.default_rng(3)
+    many = (rng.normal(size=(5_000, 5)) * [1, 1, 9, 1, 1]).astype(np.float32)
+    points = Space.fit(many, centre=True, remove_top=1)(many)
+    assert points[:, 2].abs().max() < 0.02
+    torch.testing.assert_close(points.norm(dim=1), torch.ones(5_000))
+
+
+def test_a_whitened_point_has_the_same_bits_in_any_company(vectors):
+    space = Space.fit(vectors, centre=True, whiten=1)
+    many = np.concatenate([vectors] * 7)
+    together = space(many)
+    for start, stop in ((0, 1), (3, 132), (128, 350)):
+        assert torch.equal(space(many[start:stop]), together[start:stop])
+
+
+def test_directions_need_a_centre(vectors):
+    with pytest.raises(SettingsError, match="need centred vectors"):
+        Space.fit(vectors, centre=False, whiten=1)
+
+
+def test_more_directions_than_there_are_cannot_be_left_out(vectors):
+    with pytest.raises(SettingsError, match="8 directions"):
+        Space.fit(vectors, centre=True, remove_top=8)
+
+
+def test_equal_vectors_have_no_directions_to_even_out():
+    same = np.ones((7, 4), dtype=np.float32)
+    assert Space.fit(same, centre=True, whiten=1).axes is None

@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from gotd import __version__
-from gotd.cli import choosing, reporting
+from gotd.cli import choosing, evaluating, exporting, health, reporting, training
+from gotd.cli.config import configurable
 from gotd.errors import GotdError
 
 
@@ -48,6 +49,12 @@ for command in (
     choosing.choose,
     choosing.domains,
     reporting.report,
+    training.warmup,
+    training.finetune,
+    evaluating.evaluate,
+    training.tune_encoder,
     choosing.demo,
+    exporting.export,
 ):
-    main.add_command(command)
+    main.add_command(configurable(command))
+main.add_command(health.doctor)

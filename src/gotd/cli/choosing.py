@@ -12,19 +12,25 @@ from gotd.cli import options as opt
 
 
 @click.command()
-@opt.chain(opt.candidates, opt.target)
+@opt.chain(opt.candidates, opt.target, opt.avoid)
 @click.option(
-    "--reference", "-r", multiple=True, help="What the model was trained on.  [default: a sample of the pool]"
+    "--reference",
+    "-r",
+    multiple=True,
+    shell_complete=opt.files,
+    help="What the model was trained on.  [default: a sample of the pool]",
 )
 @opt.chain(opt.budget, opt.output, opt.method(*opt.scored_methods, "in-domain"), opt.fitting)
 @click.option("--keep", type=click.IntRange(1), help="Score only the sources nearest to the target, so many.")
 @click.option("--report", is_flag=True, help="Write report.html too, a page about the selection.")
 @opt.chain(
     opt.held_out,
+    opt.tokenizer,
     opt.rounds,
     opt.mix,
     opt.dedup,
     opt.cap,
+    opt.target_shares,
     opt.shortlist,
     opt.fields,
     opt.target_text,
@@ -35,9 +41,10 @@ from gotd.cli import options as opt
     opt.seed,
     opt.overwrite,
     opt.json,
+    opt.dry_run,
 )
 @opt.gathered
-def select(as_json: bool, report: bool, candidates: tuple[str, ...], **given: Any) -> None:
+def select(as_json: bool, dry_run: bool, report: bool, candidates: tuple[str, ...], **given: Any) -> None:
     """Choose from a pool: fit, score and choose in one."""
     from gotd import reporting
     from gotd.display import progress_bar, show_selection
@@ -46,6 +53,9 @@ def select(as_json: bool, report: bool, candidates: tuple[str, ...], **given: An
     if report:
         reporting.check_extras()  # before the work, not after it
     given |= {name: list(given[name]) or None for name in ("reference", "held_out")}
+    if dry_run:
+        opt.show_dry_run(as_json, candidates=list(candidates), **given)
+        return
     with progress_bar() as progress:
         found = select(list(candidates), progress=progress, **given)
         page = reporting.report(found.folder, device=given["device"], progress=progress) if report else None
@@ -55,9 +65,17 @@ def select(as_json: bool, report: bool, candidates: tuple[str, ...], **given: An
 
 
 @click.command()
-@click.option("--reference", "-r", multiple=True, required=True, help=f"What the model was trained on. {opt.MANY}")
+@click.option(
+    "--reference",
+    "-r",
+    multiple=True,
+    required=True,
+    shell_complete=opt.files,
+    help=f"What the model was trained on. {opt.MANY}",
+)
 @opt.chain(
     opt.target,
+    opt.avoid,
     opt.output,
     opt.method(*opt.scored_methods),
     opt.fitting,
@@ -91,8 +109,8 @@ def fit(as_json: bool, **given: Any) -> None:
 
 @click.command()
 @click.argument("selector", type=click.Path(path_type=Path))
-@click.argument("pool", nargs=-1, required=True)
-@opt.chain(opt.output, opt.fields, opt.held_out, opt.on_error, opt.workers, opt.device)
+@click.argument("pool", nargs=-1, required=True, shell_complete=opt.files)
+@opt.chain(opt.output, opt.fields, opt.held_out, opt.tokenizer, opt.on_error, opt.workers, opt.device)
 @click.option(
     "--polish",
     default=3,
@@ -129,6 +147,7 @@ def score(as_json: bool, selector: Path, pool: tuple[str, ...], **given: Any) ->
     opt.mix,
     opt.dedup,
     opt.cap,
+    opt.target_shares,
     opt.shortlist,
     opt.record_format,
     opt.seed,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -22,12 +23,38 @@ def chain(*options: Callable[[Command], Command]) -> Callable[[Command], Command
     return add
 
 
+def files(context: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Shell completion by files, for flags that take globs and URLs too."""
+    return [CompletionItem(incomplete, type="file")]
+
+
 MANY = "File, folder, glob or URL; may be given more than once."
-candidates = click.option("--candidates", "-c", multiple=True, required=True, help=f"The pool. {MANY}")
-target = click.option("--target", "-t", multiple=True, required=True, help=f"Examples of the task. {MANY}")
+candidates = click.option("--candidates", multiple=True, required=True, shell_complete=files, help=f"The pool. {MANY}")
+target = click.option(
+    "--target",
+    "-t",
+    multiple=True,
+    required=True,
+    shell_complete=files,
+    metavar="PATH[:WEIGHT]",
+    help="A file, folder, glob or URL of examples of a task. Each flag is one target, of weight 1 if left out.",
+)
+avoid = click.option(
+    "--avoid",
+    multiple=True,
+    shell_complete=files,
+    metavar="PATH[:WEIGHT]",
+    help="The same, of what the selection is to leave.",
+)
+target_shares = click.option(
+    "--target-shares", help="60,40: each target takes its share of the budget by its own score."
+)
 output = click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="Folder to make.")
 overwrite = click.option("--overwrite", is_flag=True, help="Replace what another gotd command left in --output.")
 json = click.option("--json", "as_json", is_flag=True, help="Print a machine-readable summary instead.")
+dry_run = click.option(
+    "--dry-run", is_flag=True, help="Say what would be read and written and how long it takes; write nothing."
+)
 workers = click.option("--workers", type=click.IntRange(1), help="Processes for scoring.  [default: one a core]")
 on_error = click.option(
     "--on-error",
@@ -42,11 +69,16 @@ budget = click.option(
     "--budget",
     "-k",
     required=True,
-    help="How much to choose: 5000docs, 5% or 2000000tokens (four bytes each).",
+    help="How much to choose: 5000docs, 5% or 2000000tokens (four bytes each, or those of score's --tokenizer).",
+)
+tokenizer = click.option(
+    "--tokenizer",
+    help="What counts tokens: a tokenizer.json, its folder, or a model's id on the hub.  [default: four bytes each]",
 )
 held_out = click.option(
     "--held-out",
     multiple=True,
+    shell_complete=files,
     help="A test set: candidates that share 13 words in a row with one of its texts are rejected.",
 )
 rounds = click.option(
@@ -105,16 +137,42 @@ target_text = click.option("--target-text-field", help="--text-field of the targ
 
 
 def method(*names: str) -> Callable[[Command], Command]:
-    return click.option(
-        "--method",
-        type=click.Choice(names),
-        default="gotd",
-        show_default=True,
-        help="How to rank the candidates; what is not gotd is there to compare with.",
+    return chain(
+        click.option(
+            "--method",
+            type=click.Choice(names),
+            default="gotd",
+            show_default=True,
+            help="How to rank the candidates; what is not gotd is there to compare with.",
+        ),
+        click.option(
+            "--method-option",
+            "method_options",
+            multiple=True,
+            metavar="NAME=VALUE",
+            callback=_named_values,
+            help="Of that method alone, such as kind=mean of nearest; may be given more than once.",
+        ),
     )
 
 
-scored_methods = ("gotd", "random", "nearest", "mmd", "dsir", "knn-kde")
+def _named_values(context: click.Context, option: click.Parameter, given: tuple[str, ...]) -> dict[str, Any]:
+    """`sample=500` as a number, `noise=false` as a truth value, `kind=mean` as a word."""
+    import orjson
+
+    values: dict[str, Any] = {}
+    for pair in given:
+        name, sign, value = pair.partition("=")
+        if not sign:
+            raise click.BadParameter(f'found "{pair}", wanted NAME=VALUE', context, option)
+        try:
+            values[name] = orjson.loads(value)
+        except orjson.JSONDecodeError:
+            values[name] = value
+    return values
+
+
+scored_methods = ("gotd", "random", "nearest", "round-robin", "mmd", "dsir", "knn-kde", "all-target")
 fitting = chain(
     click.option(
         "--encoder",
@@ -125,6 +183,8 @@ fitting = chain(
     click.option("--reg", type=float, help="Entropy strength, a fraction of the mean cost.  [default: 0.1]"),
     click.option("--debias/--no-debias", default=None, help="Gradient of the Sinkhorn divergence.  [default: debias]"),
     click.option("--centre/--no-centre", default=None, help="Subtract the reference's mean.  [default: centre]"),
+    click.option("--whiten", type=float, help="Even out the directions of centred vectors, 0 to 1.  [default: 0]"),
+    click.option("--remove-top", default=0, show_default=True, help="Leading directions to leave out."),
     click.option(
         "--cost",
         type=click.Choice(["cosine", "sqeuclidean"]),
@@ -146,12 +206,15 @@ fitting = chain(
 
 
 def gathered(command: Callable[..., None]) -> Callable[..., None]:
-    """Turn the many options about fields into `fields` and `target_fields`."""
+    """Turn the many options about fields into `fields` and `target_fields`, and targets into targets."""
 
     @wraps(command)
     def run(**given: Any) -> None:
         from gotd.corpus import Fields
+        from gotd.stages.targets import Target
 
+        for name in {"target", "avoid"} & given.keys():
+            given[name] = [Target.parse(text) for text in given[name]]
         names = {
             "text": "text_field",
             "id": "id_field",
@@ -168,6 +231,14 @@ def gathered(command: Callable[..., None]) -> Callable[..., None]:
         command(**given)
 
     return run
+
+
+def show_dry_run(as_json: bool, **given: Any) -> None:
+    """What `select` with these arguments would do."""
+    from gotd.dry_run import dry_run
+
+    found = dry_run(**given)
+    print_json(found.as_json()) if as_json else click.echo("\n".join(found.lines()))
 
 
 def print_json(value: Any) -> None:

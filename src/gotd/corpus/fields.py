@@ -33,6 +33,7 @@ class Fields:
         chunk_chars: join the texts of a file and cut them into pieces of this many characters.
         min_chars: shorter documents (pieces, where texts are cut) are rejected.
         text_per: whether a .txt file holds a document a line or is one.
+        vector_length: how many numbers a vector must have; None takes any.
     """
 
     text: str | None = None
@@ -42,6 +43,7 @@ class Fields:
     chunk_chars: int | None = None
     min_chars: int = 0
     text_per: Literal["line", "file"] = "line"
+    vector_length: int | None = None
 
     def __post_init__(self) -> None:
         if self.chunk_chars is not None and not self.chunk_chars >= 1:
@@ -81,7 +83,7 @@ def document_maker(fields: Fields, source: str, *, plain: bool = False) -> Calla
     text_of = _text_rule(None if plain else fields.text)
     # Where texts are joined, a short one is part of a piece: the chunker holds pieces to min_chars.
     shortest = 0 if fields.chunk_chars is not None else fields.min_chars
-    id_field, source_field, embedding = fields.id, fields.source, fields.embedding
+    id_field, source_field, embedding, length = fields.id, fields.source, fields.embedding, fields.vector_length
 
     def make(row: Record, record: bytes, position: int) -> Document:
         text = text_of(row)
@@ -97,7 +99,7 @@ def document_maker(fields: Fields, source: str, *, plain: bool = False) -> Calla
                 name = str(given)
             else:
                 name = stable_id(where, position, record)
-        vector = None if embedding is None else vector_of(row, embedding)
+        vector = None if embedding is None else vector_of(row, embedding, length)
         return Document(name, text, where, position, 0, record, vector)
 
     return make
@@ -119,8 +121,8 @@ def check_length(text: str, shortest: int) -> None:
         )
 
 
-def vector_of(row: Record, name: str) -> NDArray[np.float32]:
-    """The vector that a record carries, checked: (d,) float32, finite."""
+def vector_of(row: Record, name: str, length: int | None = None) -> NDArray[np.float32]:
+    """The vector that a record carries, checked: (d,) float32, finite, of this length if one is given."""
     value = row.get(name)
     if value is None:
         raise Unusable(
@@ -131,6 +133,11 @@ def vector_of(row: Record, name: str) -> NDArray[np.float32]:
         raise Unusable(
             "vector-not-numbers",
             f'found {_shape(value)} in "{name}", wanted a list of numbers. Mend the row.',
+        )
+    if length is not None and len(value) != length:
+        raise Unusable(
+            "vector-length",
+            f'found {len(value)} numbers in "{name}", wanted {length} as in the others. Embed the row alike.',
         )
     with np.errstate(over="ignore"):
         vector = np.asarray(value, dtype=np.float64).astype(np.float32)

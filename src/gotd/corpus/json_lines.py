@@ -161,7 +161,7 @@ def _why_python_takes_it(row: object, fields: Fields) -> Unusable:
         )
     if isinstance(row, dict) and fields.embedding is not None:
         try:
-            vector_of(row, fields.embedding)
+            vector_of(row, fields.embedding, fields.vector_length)
         except Unusable as fault:
             return fault
     return Unusable(

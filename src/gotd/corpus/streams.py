@@ -75,6 +75,40 @@ def chunks(path: str, compression: Compression | None, start: int = 0, stop: int
                 step = min(BLOCK, max(stop - start, 1 << 16))
 
 
+def head(path: str, compression: Compression | None, size: int) -> tuple[bytes, int]:
+    """The first bytes of a file, decompressed, and how many stored bytes they came from: `size` or a little more."""
+    with open_raw(path) as raw:
+        if compression is None:
+            data = raw.read(size)
+            return data, len(data)
+        counted = _Counted(raw)
+        found: list[bytes] = []
+        try:
+            for piece in _inflate(cast(BinaryIO, counted), _MACHINES[compression]):
+                found.append(piece)
+                if counted.read_so_far >= size:
+                    break
+        except BrokenStream:
+            pass  # what came before the break is the head all the same; the reader rejects the rest with a place
+        return b"".join(found), counted.read_so_far
+
+
+class _Counted:
+    """A file that counts what is read of it."""
+
+    def __init__(self, raw: BinaryIO) -> None:
+        self._raw = raw
+        self.read_so_far = 0
+
+    def read(self, size: int) -> bytes:
+        data = self._raw.read(size)
+        self.read_so_far += len(data)
+        return data
+
+    def seek(self, offset: int) -> int:
+        return self._raw.seek(offset)
+
+
 _MACHINES: dict[Compression, Callable[[], _Decompressor]] = {
     "gz": lambda: cast(_Decompressor, zlib.decompressobj(wbits=31)),
     "zst": lambda: cast(_Decompressor, zstandard.ZstdDecompressor(max_window_size=LONGEST_WINDOW).decompressobj()),

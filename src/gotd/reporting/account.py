@@ -18,7 +18,7 @@ from gotd.reporting.dots import Dots, chars, dots, room
 from gotd.reporting.lacks import Lack, lacks, nearest
 from gotd.reporting.plane import Projection
 from gotd.reporting.scored import Scored, look
-from gotd.reporting.texts import read_rows, read_target
+from gotd.reporting.texts import read_rows, read_targets
 from gotd.stages.choose import DUPLICATES, Selection
 from gotd.stages.scores import REJECTS
 
@@ -56,6 +56,11 @@ class Account:
     missing: list[str] = field(default_factory=list)
 
     @property
+    def chosen(self) -> int:
+        """Documents chosen: of the pool, or under `all-target` of the target."""
+        return int((self.manifest["from_target"] or self.manifest["counts"])["selected"])
+
+    @property
     def pool(self) -> int:
         """Candidates that were scored."""
         return self.scored.total
@@ -81,9 +86,9 @@ def gather(
     scored = look(selection, named, duplicates["id"].to_pylist(), points, seed)
     rows, files = scored.rows, [File(**file) for file in manifest["files"]]
     read = read_rows(rows, chars(rows, {*named, *scored.outside}), files, fields, potential, progress)
-    target = read_target(potential, room(len(potential.attract.g)))
+    targets = read_targets(potential, room(sum(len(term.attract.g) for term in potential.terms)))
     progress("drawing the map", 0, 1)
-    found = dots(rows, read, selection.to_arrow(), target, potential, projection, seed)
+    found = dots(rows, read, selection.to_arrow(), targets, potential, projection, seed)
     return Account(
         folder=selection.folder,
         manifest=manifest,
@@ -94,7 +99,7 @@ def gather(
         lacks=lacks(found, potential),
         duplicates=shown,
         rejects=_rejects(selection.folder / REJECTS),
-        missing=[*read.missing, *([target.missing] if target.missing else [])],
+        missing=[*read.missing, *dict.fromkeys(target.missing for target in targets if target.missing)],
     )
 
 

@@ -2,13 +2,16 @@
 
 selected     by rank
 candidate    by score; a sample of a large pool
-target       by price g, highest first
+target       by price, highest first
+avoid        what is to be left, the same
 reference    a sample, without texts: the potential keeps points alone
+
+The price of a target document is its g less the mean of its target's: g itself is defined up to a constant.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +27,7 @@ from gotd.potential import Potential
 from gotd.reporting.plane import Plane, Projection, project
 from gotd.reporting.texts import Read, Target, cut
 
-ROLES = ("selected", "candidate", "target", "reference")
+ROLES = ("selected", "candidate", "target", "avoid", "reference")
 CHARS = 200
 MAP = "map.parquet"
 _FULLER = 2_000
@@ -74,7 +77,7 @@ def dots(
     rows: pa.Table,
     read: Read,
     selected: pa.Table,
-    target: Target,
+    targets: Sequence[Target],
     potential: Potential,
     projection: Projection,
     seed: int,
@@ -85,20 +88,22 @@ def dots(
         rows: candidates to draw, see `Scored`.
         read: their texts and points.
         selected: the selection with its texts, for those that the pool no longer holds.
-        target: the documents of the potential's target.
-        potential: where target and reference lie.
+        targets: the documents of each term of the potential.
+        potential: where targets and reference lie.
         projection: onto the plane.
         seed: of samples and projection.
     """
     texts, points = _with_kept_texts(rows, read, selected, potential)
-    order = potential.attract.g.argsort(descending=True, stable=True).numpy()[:_MOST]
+    wanted, wanted_points = _aimed(potential, targets, avoid=False)
+    left, left_points = _aimed(potential, targets, avoid=True)
     rng = np.random.default_rng(seed)
     reference = potential.reference.points.numpy()
     reference = reference[np.sort(rng.choice(len(reference), min(len(reference), _MOST), replace=False))]
-    placed = np.concatenate([points, potential.attract.points.numpy()[order], reference]).astype(np.float32)
+    placed = np.concatenate([points, wanted_points, left_points, reference]).astype(np.float32)
     known = ~np.isnan(placed).any(1)
     # Reference and target span the plane, alike: what parts them is what the choice is about.
-    weights = np.repeat([0.0, 1 / len(order), 1 / len(reference)], (len(rows), len(order), len(reference)))
+    counts = [len(points), len(wanted_points), len(left_points), len(reference)]
+    weights = np.repeat([0.0, 1 / max(1, counts[1]), 0.0, 1 / counts[3]], counts)
     plane = project(placed[known], weights[known], projection, seed)
     xy = np.full((len(placed), 2), np.nan)
     xy[known] = plane.xy
@@ -111,12 +116,8 @@ def dots(
         "text": texts,
         **{name: rows[name].to_pylist() for name in ("file", "position", "piece")},
     }
-    targets = {
-        "role": ["target"] * len(order),
-        "price": potential.attract.g.numpy()[order].tolist(),
-        **{name: [found[row] for row in order] for name, found in _known(target).items()},
-    }
-    table = pa.concat_tables([_table(candidates), _table(targets), _table({"role": ["reference"] * len(reference)})])
+    seen = {"role": ["reference"] * len(reference)}
+    table = pa.concat_tables([_table(columns) for columns in (candidates, wanted, left, seen)])
     table = table.append_column("x", pa.array(xy[:, 0], from_pandas=True))
     return Dots(table.append_column("y", pa.array(xy[:, 1], from_pandas=True)), placed, plane)
 
@@ -142,8 +143,24 @@ def _table(columns: dict[str, list[Any]]) -> pa.Table:
     return pa.table({field.name: pa.array(columns.get(field.name, [None] * length), field.type) for field in _SCHEMA})
 
 
-def _known(target: Target) -> dict[str, list[str]]:
-    return {"id": target.ids, "text": target.texts} if target.texts else {}
+def _aimed(
+    potential: Potential, targets: Sequence[Target], *, avoid: bool
+) -> tuple[dict[str, list[Any]], NDArray[np.float32]]:
+    """The columns and points of all targets, or of all that is to be left, dearest first."""
+    columns: dict[str, list[Any]] = {name: [] for name in ("role", "id", "source", "price", "text")}
+    points = [np.zeros((0, potential.reference.points.shape[1]), dtype=np.float32)]
+    for term, target in zip(potential.terms, targets):
+        if (term.weight < 0) is avoid:
+            g, weights = term.attract.g.double(), term.attract.log_b.double().exp()
+            unknown = [None] * len(g)
+            columns["role"] += ["avoid" if avoid else "target"] * len(g)
+            columns["id"] += target.ids or unknown
+            columns["source"] += unknown if potential.plain else [term.name] * len(g)
+            columns["price"] += (g - weights @ g).tolist()
+            columns["text"] += target.texts or unknown
+            points.append(term.attract.points.numpy())
+    order = np.argsort(-np.array(columns["price"], dtype=np.float64), kind="stable")[:_MOST].tolist()
+    return {name: [column[row] for row in order] for name, column in columns.items()}, np.concatenate(points)[order]
 
 
 def _with_kept_texts(

@@ -1,6 +1,6 @@
 """What the model lacks, and which of the chosen documents answer it.
 
-The price g_j of a target document is high where its mass is dear to deliver: where the reference has nothing near it.
+The price of a target document is high where its mass is dear to deliver: where the reference has nothing near it.
 A chosen document answers it as far as it lies nearer than the reference does, in the cost that was minimised.
 """
 
@@ -28,7 +28,7 @@ class Lack:
 
     Attributes:
         dot: its number.
-        price: g, in units of the cost.
+        price: its g above the mean, in units of the cost.
         reference: cost of the nearest document of the reference.
         selection: cost of the nearest chosen document; NaN if none has a place.
         answers: the numbers of the nearest chosen documents, nearest first, and their costs.
@@ -48,11 +48,11 @@ class Lack:
 
 def lacks(dots: Dots, potential: Potential) -> list[Lack]:
     """The target documents of highest price, none that says nearly the same as one before it."""
-    cost = potential.attract.cost
+    cost = potential.terms[0].objective.cost
     reference, points = potential.reference.points, torch.from_numpy(dots.points)
-    chosen = _placed(dots, "selected")
+    chosen, target = _placed(dots, "selected"), points[dots.rows("target")]
     alike = _ALIKE * cost.mean(
-        reference, potential.reference.weights, potential.attract.points, potential.attract.log_b.exp()
+        reference, potential.reference.weights, target, torch.full((len(target),), 1 / max(1, len(target)))
     )
     found: list[Lack] = []
     for dot in dots.rows("target").tolist():
@@ -80,7 +80,7 @@ def nearest(dots: Dots, potential: Potential) -> dict[int, int]:
     chosen, target = _placed(dots, "selected"), _placed(dots, "target")
     if not chosen or not target:
         return {}
-    points, cost = torch.from_numpy(dots.points), potential.attract.cost
+    points, cost = torch.from_numpy(dots.points), potential.terms[0].objective.cost
     found: dict[int, int] = {}
     for some, others in ((chosen, target), (target, chosen)):
         to = points[others]

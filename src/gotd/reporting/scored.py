@@ -61,7 +61,9 @@ def look(selection: Selection, named: Sequence[str], repeats: Sequence[str], poi
         points: candidates to draw, the selection among them.
         seed: of the sample.
     """
-    ids = selection.to_arrow()["id"].combine_chunks()
+    # The documents of `all-target` are the target's: none of the pool is chosen, whatever its id.
+    chosen = selection.to_arrow()["id"].combine_chunks()
+    ids = chosen[:0] if selection.manifest["from_target"] else chosen
     score, (taken, wanted, repeated) = _columns(selection, (ids, _strings(named), _strings(repeats)))
     free = np.flatnonzero(~taken & ~repeated)
     outside = free[np.argsort(score[free], kind="stable")[:SHOWN]]
@@ -71,7 +73,7 @@ def look(selection: Selection, named: Sequence[str], repeats: Sequence[str], poi
     best_left = rows["id"].take(pa.array(np.searchsorted(numbers, outside))).to_pylist()
     rows = rows.append_column("rank", pc.add(pc.index_in(rows["id"], value_set=ids), 1))
     settings = selection.manifest["settings"]
-    straight = settings["rounds"] == 1 and settings["max_per_source"] is None
+    straight = settings["rounds"] == 1 and not settings["max_per_source"] and not settings["target_shares"]
     cut = float(score[taken].max()) if straight and taken.any() else None
     edges = _edges(score, cut)
     return Scored(
@@ -134,7 +136,7 @@ def _drawn(taken: Mask, wanted: Mask, points: int, seed: int) -> NDArray[np.int6
 def _rows(selection: Selection, numbers: NDArray[np.int64]) -> pa.Table:
     """The rows of scores.parquet with these ascending numbers."""
     start, found = 0, []
-    for batch in _batches(selection, ["id", "source", "score", "file", "position", "piece"]):
+    for batch in _batches(selection, ["id", "source", "score", "file", "position", "piece", "checksum"]):
         first, last = np.searchsorted(numbers, (start, start + len(batch)))
         found.append(batch.take(pa.array(numbers[first:last] - start)))
         start += len(batch)

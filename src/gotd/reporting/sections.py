@@ -16,6 +16,13 @@ from gotd.reporting.scored import SHOWN
 from gotd.reporting.verdict import AGREE, checks, headline, measure_of
 
 _SOURCES = 40
+_TITLES = {
+    "selected": "Selection",
+    "target": "Target",
+    "avoid": "To avoid",
+    "reference": "Reference",
+    "candidate": "Candidates",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +46,8 @@ def verdict(account: Account) -> Section:
     body = fill(
         "verdict.html",
         headline=headline(found),
-        counts=counts,
+        chosen=account.chosen,
+        from_target=bool(found["from_target"]),
         pool=account.pool,
         sources=len(found["sources"]),
         drawn_from=sum(row["selected"] > 0 for row in found["sources"].values()),
@@ -56,8 +64,8 @@ def verdict(account: Account) -> Section:
 
 def distance(account: Account) -> Section:
     """Transport before, predicted, solved again and at random."""
-    moved, counts = account.manifest["transport"], account.manifest["counts"]
-    chosen, random = counts["selected"], moved["solved_on"]["random"]
+    moved, chosen = account.manifest["transport"], account.chosen
+    random = moved["solved_on"]["random"]
     rows = [
         ("before", moved["before"], "plain"),
         (f"with these {chosen:,}, predicted by one step", moved["predicted"], "guess"),
@@ -77,8 +85,14 @@ def distance(account: Account) -> Section:
         }
         for name, value, kind in rows
     ]
+    found = account.manifest
     body = fill(
-        "distance.html", bars=bars, moved=moved, measure=measure_of(account.manifest), rounds=account.manifest["rounds"]
+        "distance.html",
+        bars=bars,
+        moved=moved,
+        measure=measure_of(found),
+        rounds=found["rounds"],
+        shares=found.get("target_shares"),
     )
     return Section("distance", "Distance to the target", body)
 
@@ -89,7 +103,7 @@ def scores(account: Account) -> Section:
     body = fill(
         "scores.html",
         pool=account.pool,
-        chosen=int(scored.chosen.sum()),
+        chosen=int(scored.chosen.sum()) if scored.cut is not None else account.chosen,
         low=scored.low,
         high=scored.high,
         cut=scored.cut,
@@ -129,9 +143,10 @@ def the_map(account: Account) -> Section:
         drawn=drawn,
         pool=account.pool,
         chosen=account.manifest["counts"]["selected"],
+        roles=[(role, title) for role, title in _TITLES.items() if drawn[role] or role != "avoid"],
         plane=account.dots.plane,
         reference=len(account.potential.reference),
-        target=len(account.potential.attract.g),
+        target=sum(len(term.attract.g) for term in account.potential.terms if term.weight > 0),
         chars=CHARS,
     )
     return Section("map", "Map", body)
@@ -261,9 +276,11 @@ def _inputs(account: Account) -> list[tuple[str, str, str]]:
     """Role, path and digest of every file that the selection depends on."""
     given, about = account.manifest["inputs"], account.potential.settings
     found = [("candidates", file["path"], file["digest"]) for file in account.manifest["files"]]
-    for role in ("target", "reference", "held_out"):
-        lines = about["target"]["inputs"] if role == "target" and "target" in about else given.get(role, [])
-        found += [(role, *line.rpartition(" ")[::2]) for line in lines]
+    for term, files in zip(account.potential.terms, about.get("targets", {"files": []})["files"]):
+        role = "to avoid" if term.weight < 0 else "target"
+        found += [(role, file["path"], file["digest"]) for file in files]
+    for role in ("reference", "held_out"):
+        found += [(role, *line.rpartition(" ")[::2]) for line in given.get(role, [])]
     if "reference" not in given:
         same = sorted(file["digest"] for file in account.manifest["files"]) == about["reference_digests"]
         digests = ["the candidates"] if same else about["reference_digests"]

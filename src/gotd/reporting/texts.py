@@ -1,6 +1,6 @@
 """The texts behind the rows, read again where they came from; what is gone or changed is said, not raised.
 
-Candidates are fetched by their address, as `choose` does. The target is sampled as `fit` did: same files by their
+Candidates are fetched by their address, as `choose` does. A target is sampled as `fit` did: same files by their
 digests, same seed, so the same documents in the same order as the potential's points.
 """
 
@@ -11,16 +11,19 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from zlib import crc32
 
 import numpy as np
 import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
-from gotd.corpus import Document, Fields, File, fetch, find, sample
+from gotd.corpus import Document, Fields, File, fetch, find
 from gotd.engine import Progress
 from gotd.errors import GotdError
 from gotd.potential import Potential
+from gotd.selection.several import Term
+from gotd.stages.fit import sample_alike
 from gotd.stages.score import points_of
 
 _BATCH = 1024
@@ -67,12 +70,12 @@ def read_rows(
 ) -> Read:
     """Texts, each cut to its number of characters, and points of rows of scores.parquet."""
     texts: list[str | None] = [None] * len(rows)
-    points = np.full((len(rows), potential.attract.points.shape[1]), np.nan, dtype=np.float32)
+    points = np.full((len(rows), potential.reference.points.shape[1]), np.nan, dtype=np.float32)
+    scored = list(zip(rows["id"].to_pylist(), rows["checksum"].to_pylist()))
     missing, done = [], 0
     for file, addresses in _by_file(rows, files):
-        ids = {address: rows["id"][row].as_py() for address, row in addresses.items()}
         try:
-            documents = _same(file, fields, ids)
+            documents = _same(file, fields, {address: scored[row] for address, row in addresses.items()})
             while some := list(islice(documents, _BATCH)):
                 where = [addresses[document.position, document.piece] for document in some]
                 points[where] = points_of(some, potential).numpy()
@@ -94,19 +97,21 @@ def _by_file(rows: pa.Table, files: Sequence[File]) -> Iterator[tuple[File, Addr
         yield files[number], addresses
 
 
-def _same(file: File, fields: Fields, ids: dict[tuple[int, int], str]) -> Iterator[Document]:
+def _same(file: File, fields: Fields, scored: dict[tuple[int, int], tuple[str, int]]) -> Iterator[Document]:
     """The documents at these addresses while they are those that were scored."""
     if "://" not in file.path and os.path.getsize(file.path) != file.bytes:
         raise GotdError(f"{file.path}: {os.path.getsize(file.path):,} bytes, {file.bytes:,} when it was scored")
-    for document in fetch(file, list(ids), fields):
-        if document.id != ids[document.position, document.piece]:
-            raise GotdError(f"{file.path}: found {document.id} where {ids[document.position, document.piece]} was")
+    for document in fetch(file, list(scored), fields):
+        id, checksum = scored[document.position, document.piece]
+        if document.id != id or crc32(document.record) != checksum:
+            other = "another record under that id" if document.id == id else document.id
+            raise GotdError(f"{file.path}: found {other} where {id} was when it was scored")
         yield document
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The documents that the potential was fitted on.
+    """The documents that one term of the potential was fitted on.
 
     Attributes:
         ids: of each; empty if they could not be read.
@@ -119,28 +124,38 @@ class Target:
     missing: str
 
 
-def read_target(potential: Potential, chars: int) -> Target:
-    """The texts of the potential's target, in the order of its points."""
-    about = potential.settings.get("target")
+def read_targets(potential: Potential, chars: int) -> list[Target]:
+    """The texts of each term of the potential, in the order of its points."""
+    about = potential.settings.get("targets")
     if about is None:
-        return Target([], [], "The potential does not say which files the target came from: fit it again.")
-    paths, digests = zip(*(line.rpartition(" ")[::2] for line in about["inputs"]))
+        unknown = "The potential does not say which files its target came from: fit it again."
+        return [Target([], [], unknown) for _ in potential.terms]
+    fields = Fields(**about["fields"])
+    kept = [[File(**file) for file in of_one] for of_one in about["files"]]
+    return [
+        _target(potential, term, files, fields, about["size"], about["seed"], chars)
+        for term, files in zip(potential.terms, kept)
+    ]
+
+
+def _target(
+    potential: Potential, term: Term, kept: Sequence[File], fields: Fields, size: int, seed: int, chars: int
+) -> Target:
     try:
-        files = find(list(paths))
-        for file, digest in zip(files, digests):
-            if file.digest != digest:
-                raise GotdError(f"{file.path} changed since the potential was fitted")
-        documents = sample(files, Fields(**about["fields"]), about["size"], about["seed"]).documents
-        if not _are_fitted(documents, potential):
-            raise GotdError(f"{paths[0]}: other documents than the potential was fitted on")
+        files = find([file.path for file in kept])
+        for now, then in zip(files, kept):
+            if now.digest != then.digest:
+                raise GotdError(f"{then.path} changed since the potential was fitted")
+        documents = sample_alike(files, fields, size, seed, "skip").documents
+        if not _are_fitted(documents, potential, term.attract.points):
+            raise GotdError(f"{kept[0].path}: other documents than the potential was fitted on")
     except (GotdError, OSError, pa.ArrowException) as error:
         return Target([], [], clean(str(error)))
     return Target([d.id for d in documents], [cut(d.text, chars) for d in documents], "")
 
 
-def _are_fitted(documents: Sequence[Document], potential: Potential) -> bool:
+def _are_fitted(documents: Sequence[Document], potential: Potential, fitted: torch.Tensor) -> bool:
     """Whether documents spread over the sample lie where the potential has them."""
-    fitted = potential.attract.points
     if len(documents) != len(fitted):
         return False
     rows = np.unique(np.linspace(0, len(documents) - 1, _CHECKED).astype(int)).tolist()

@@ -33,20 +33,21 @@ class Check:
 
 def headline(manifest: Mapping[str, Any]) -> str:
     """What the selection does to the distance between reference and target, beside a random one."""
-    chosen, moved = manifest["counts"]["selected"], manifest["transport"]
+    chosen, moved = (manifest["from_target"] or manifest["counts"])["selected"], manifest["transport"]
     before, after, random = moved["before"], moved["after"], moved["random"]
     they, s = ("1 document", "s") if chosen == 1 else (f"{chosen:,} documents", "")
+    goal = "the targets" if "targets" in moved else "the target"
     if not before - after > _LEVEL * abs(before):
-        return f"The choice of {they} brings the reference no nearer to the target."
+        return f"The choice of {they} brings the reference no nearer to {goal}."
     if not after < random:
         return f"The choice of {they} is no better than as many at random."
     if not before > 0:
         lower = f"{they} lower{s} the distance by {before - after:.4f}"
         return f"{lower}; as many at random, by {before - random:.4f}."
     if not after > 0:
-        what = f"{they} bring{s} the reference as near to the target as samples of this size can tell"
+        what = f"{they} bring{s} the reference as near to {goal} as samples of this size can tell"
     else:
-        what = f"{they} bring{s} the reference {1 - after / before:.0%} nearer to the target"
+        what = f"{they} bring{s} the reference {1 - after / before:.0%} nearer to {goal}"
     return f"{what}; as many at random, {_at_random(1 - random / before)}."
 
 
@@ -72,6 +73,9 @@ def checks(manifest: Mapping[str, Any], potential: Potential, missing: int) -> l
     found = [_against_random(manifest), _steps(manifest), _stability(manifest, potential), _solved(manifest, potential)]
     if not manifest["transport"]["before"] > 0:
         found.append(_scale(manifest["transport"]["before"]))
+    turns = manifest["turns"]
+    if turns is not None and turns["used"] > turns["exact"]:
+        found.append(Check(False, "Not all in turn", f"{turns['advice'] or 'The lists hold no more documents'}."))
     if potential.method is not None:
         found.insert(0, Check(False, f"Chosen by {potential.method.name}", _OTHER))
     return [*found, _budget(manifest), _rows(manifest), _inputs(missing)]
@@ -97,7 +101,7 @@ def _scale(before: float) -> Check:
 def _steps(manifest: Mapping[str, Any]) -> Check:
     moved, rounds = manifest["transport"], manifest["rounds"]
     said = f"One step predicts {moved['predicted']:.4f}, solved again it is {moved['after']:.4f}"
-    if max(1, len(rounds)) >= moved["rounds_needed"]:
+    if max(1, len(rounds)) >= moved["rounds_needed"] or manifest.get("target_shares"):
         done = f"; {len(rounds)} rounds were taken." if rounds else "."
         return Check(True, "The prediction holds" if not rounds else "Rounds enough", f"{said}{done}")
     return Check(False, "One step goes too far", f"{said}. Try `--rounds {moved['rounds_needed']}`.")
@@ -110,9 +114,10 @@ def _stability(manifest: Mapping[str, Any], potential: Potential) -> Check:
             False, "Stability unknown", "The target has fewer than 4 documents: too few to halve. Add examples."
         )
     share = _nearest_share(stability, manifest)
+    whose = "every target" if "targets" in manifest["transport"] else "the target"
     agreed, best = stability[share], max(1, round(float(share.rstrip("%")) / 100 * len(potential.reference)))
     said = (
-        f"Two halves of the target agree on {agreed:.0%} of the best {share} of the reference "
+        f"Two halves of {whose} agree on {agreed:.0%} of the best {share} of the reference "
         f"({best:,} of {len(potential.reference):,} documents)."
     )
     if agreed >= AGREE:
@@ -123,7 +128,7 @@ def _stability(manifest: Mapping[str, Any], potential: Potential) -> Check:
 def _nearest_share(stability: Mapping[str, float], manifest: Mapping[str, Any]) -> str:
     """The measured share that is nearest to the selection's own share of the pool."""
     pool = sum(row["pool"] for row in manifest["sources"].values())
-    wanted = max(manifest["counts"]["selected"], 1) / pool
+    wanted = max((manifest["from_target"] or manifest["counts"])["selected"], 1) / pool
     return min(stability, key=lambda share: abs(math.log(float(share.rstrip("%")) / 100 / wanted)))
 
 
@@ -147,10 +152,13 @@ def _small(error: float) -> str:
 
 def _budget(manifest: Mapping[str, Any]) -> Check:
     counts = manifest["counts"]
-    said = f"{counts['selected']:,} documents, about {counts['tokens_estimated']:,} tokens"
+    chosen = (manifest["from_target"] or counts)["selected"]
+    tokens = f"{counts['tokens']:,}" if "tokens" in counts else f"about {counts['tokens_estimated']:,}"
+    said = f"{chosen:,} documents, {tokens} tokens"
     if manifest["filled"]:
         return Check(True, "The budget is full", f"{said}: {manifest['settings']['budget']} was asked for.")
-    nothing = "duplicates and caps left nothing more to choose. Add candidates."
+    add = "to the target" if manifest["from_target"] else "candidates"
+    nothing = f"duplicates and caps left nothing more to choose. Add {add}."
     return Check(False, "The budget is not full", f"{said} of {manifest['settings']['budget']}: {nothing}")
 
 

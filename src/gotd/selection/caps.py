@@ -80,7 +80,12 @@ class Filled:
         self.counts[source] += 1
 
 
-def settled(cap: Cap, size: int, walk: Callable[[Filled], _Walked]) -> tuple[_Walked, Filled]:
+def settled(
+    cap: Cap,
+    size: int,
+    walk: Callable[[Filled], _Walked],
+    passing: Callable[[_Walked], bool] = lambda walked: False,
+) -> tuple[_Walked, Filled]:
     """Walk with the limit that the cap gives for `size`, and with lower ones until it holds for what was taken.
 
     A walk that takes `size` documents is the only one. Where it takes fewer - the pool runs out, or `size` was a
@@ -91,6 +96,7 @@ def settled(cap: Cap, size: int, walk: Callable[[Filled], _Walked]) -> tuple[_Wa
     Args:
         size: documents expected in the selection.
         walk: takes documents from the start of the ranking on, those that fit, and counts them.
+        passing: whether a walk will be made again over more documents: it is returned as it is.
 
     Raises:
         SettingsError: no document fits any more.
@@ -100,7 +106,7 @@ def settled(cap: Cap, size: int, walk: Callable[[Filled], _Walked]) -> tuple[_Wa
         filled = Filled(limit)
         walked = walk(filled)
         allowed = cap.limit(filled.counts.total())
-        if max(filled.counts.values(), default=0) <= allowed:
+        if max(filled.counts.values(), default=0) <= allowed or passing(walked):
             return walked, filled
         limit = allowed
     raise SettingsError(

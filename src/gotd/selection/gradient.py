@@ -12,6 +12,7 @@ Sinkhorn divergence, on centred vectors and with a larger reg: the evidence is i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -98,6 +99,7 @@ class Gradient:
         repel_error: error of f_PP, between 0 and 2; 0 where debias is off.
         stability: share of the reference's best 1, 5 and 10 % on which two halves of the target agree; empty for a
             target of fewer than 4 documents.
+        halves: f_PT (n,) over the reference as each half of the target alone would have it; as empty.
     """
 
     attract: SoftMin
@@ -108,11 +110,16 @@ class Gradient:
     solution: Solution
     repel_error: float
     stability: dict[str, float]
+    halves: tuple[Tensor, ...] = ()
 
     def __call__(self, x: Tensor) -> Tensor:
         """phi (n,) at points x (n, d), in units of the cost: lower is better."""
         found = self.attract(x)
         return found if self.repel is None else found - self.repel(x)
+
+    def at(self, reference: Measure, summary: Measure | None) -> Gradient:
+        """The gradient at another reference (and its centroids), solved from the potential of this one."""
+        return self.objective.at(reference, summary=summary, init=self.attract.g)
 
 
 def fit_gradient(
@@ -124,6 +131,8 @@ def fit_gradient(
     cost: Cost = Cost.COSINE,
     centroids: int = CENTROIDS,
     seed: int = 0,
+    shared_reg: float | None = None,
+    summary: Measure | None = None,
 ) -> Gradient:
     """Fit phi on a sample of the reference (n, d) and the target (m, d).
 
@@ -131,17 +140,24 @@ def fit_gradient(
         reg: fraction of the mean cost between the two.
         debias: take the gradient of the Sinkhorn divergence instead of entropic OT's.
         centroids: of the reference against itself.
+        shared_reg: reg in units of the cost, where other targets share it; it goes before the fraction.
+        summary: the reference as centroids, where the caller has it.
     """
-    problem = Problem.scaled(reference, target, reg, cost)
+    problem = (
+        Problem.scaled(reference, target, reg, cost)
+        if shared_reg is None
+        else Problem(reference, target, shared_reg, cost)
+    )
     objective = Objective(target, problem.reg, cost, debias, centroids, seed, own=0.0)
-    found = objective.at(reference)
+    found = objective.at(reference, summary=summary)
     if debias:
         # The value alone is shifted, to what it is without a document meeting itself; the gradient stays.
         hidden = 2 * (found.solution.value - found.value)
         own = between_halves(target, problem.reg, cost) + between_halves(reference, problem.reg, cost) - hidden
         found = replace(found, objective=replace(objective, own=own), value=found.value - own / 2)
     repel = torch.zeros_like(found.solution.f) if found.repel is None else found.repel(reference.points)
-    return replace(found, stability=_split_half(problem, found.solution, repel))
+    halves = _halves(problem, found.solution)
+    return replace(found, halves=halves, stability=overlaps([half - repel for half in halves]))
 
 
 def between_halves(measure: Measure, reg: float, cost: Cost) -> float:
@@ -153,21 +169,27 @@ def between_halves(measure: Measure, reg: float, cost: Cost) -> float:
     return solve(Problem(first, second, reg, cost)).value
 
 
-def _split_half(problem: Problem, whole: Solution, repel: Tensor) -> dict[str, float]:
-    """Overlap of the reference's best shares under potentials fitted on two halves of the target."""
+def _halves(problem: Problem, whole: Solution) -> tuple[Tensor, ...]:
+    """f_PT (n,) over the reference, fitted on each of two halves of the target."""
     if len(problem.target) < 4:
-        return {}
-    orders = []
+        return ()
+    fits = []
     for start in (0, 1):
         half = Measure.of(problem.target.points[start::2], problem.target.weights[start::2])
-        fit = solve(Problem(problem.reference, half, problem.reg, problem.cost), init=whole.g[start::2])
-        orders.append(torch.argsort(fit.f - repel, stable=True))
-    n = len(problem.reference)
-    overlaps = {}
+        fits.append(solve(Problem(problem.reference, half, problem.reg, problem.cost), init=whole.g[start::2]).f)
+    return tuple(fits)
+
+
+def overlaps(scores: Sequence[Tensor]) -> dict[str, float]:
+    """Share of the best 1, 5 and 10 % that two scores (n,) of the reference have in common; empty for none."""
+    if not scores:
+        return {}
+    orders = [torch.argsort(score, stable=True) for score in scores]
+    n, found = len(orders[0]), {}
     for share in _SHARES:
         best = [set(order[: max(1, round(share * n))].tolist()) for order in orders]
-        overlaps[f"{share:.0%}"] = len(best[0] & best[1]) / len(best[0])
-    return overlaps
+        found[f"{share:.0%}"] = len(best[0] & best[1]) / len(best[0])
+    return found
 
 
 def marginal_error(col: Tensor, target: Measure) -> float:

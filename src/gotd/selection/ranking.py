@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from gotd.errors import SettingsError
 from gotd.selection.budget import Budget
 
-_COLUMNS = ("id", "score", "tokens", "file", "position", "piece")
+_COLUMNS = ("id", "score", "tokens", "file", "position", "piece", "checksum")
 _RANDOM_AT_MOST = 5_000
 _SLACK = 1 << 16
 
@@ -33,15 +33,29 @@ class Picked:
     file: NDArray[np.int32]
     position: NDArray[np.int64]
     piece: NDArray[np.int32]
+    checksum: NDArray[np.uint32]
 
     def __len__(self) -> int:
         return len(self.id)
 
+    @classmethod
+    def joined(cls, parts: Sequence[Picked]) -> Picked:
+        """All rows of several, one after the other."""
+        columns = ([getattr(part, name) for part in parts] for name in _COLUMNS[1:])
+        return cls([id for part in parts for id in part.id], *(np.concatenate(column) for column in columns))
+
     def take(self, rows: Sequence[int]) -> Picked:
         """Some of the rows, in the order given."""
         at = np.array(rows, dtype=np.int64)
-        ids = [self.id[row] for row in rows]
-        return Picked(ids, self.score[at], self.tokens[at], self.file[at], self.position[at], self.piece[at])
+        return Picked(
+            [self.id[row] for row in rows],
+            self.score[at],
+            self.tokens[at],
+            self.file[at],
+            self.position[at],
+            self.piece[at],
+            self.checksum[at],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +115,11 @@ class _Lowest:
     def taken(self) -> Picked:
         return _picked(self._cut())
 
+    def taken_keys(self) -> NDArray[np.float64]:
+        """The keys of what is taken, in its order."""
+        self._cut()
+        return self._parts[0][0]
+
 
 def rank(
     batches: Callable[[list[str]], Iterator[pa.RecordBatch]],
@@ -110,6 +129,7 @@ def rank(
     seed: int,
     worst: int,
     stretch: float = 1.0,
+    estimated: bool = True,
 ) -> Ranking:
     """Stream the scores twice, once for the best and worst and once for a random choice as large.
 
@@ -120,6 +140,7 @@ def rank(
         seed: of the random choice.
         worst: how many of the worst to return.
         stretch: how many budgets the best are to fill, so that some can be passed over.
+        estimated: whether tokens are, to say so.
 
     Raises:
         SettingsError: the budget is above the pool, or below the first document.
@@ -143,13 +164,32 @@ def rank(
     best = lowest.taken()
     if count is None and tokens < budget.amount:
         raise SettingsError(
-            f"the budget is {budget} and the pool holds {tokens} (estimated); lower --budget or add candidates"
+            f"the budget is {budget} and the pool holds {tokens}{' (estimated)' if estimated else ''}; "
+            "lower --budget or add candidates"
         )
     size = count if count is not None else int((np.cumsum(best.tokens, dtype=np.int64) <= budget.amount).sum())
     if not size:
         raise SettingsError(f"the budget is {budget}, less than the best document; raise --budget")
     random = _random(batches, min(size, _RANDOM_AT_MOST), pool, seed)
     return Ranking(best, highest.taken(), random, total / pool, pool, size)
+
+
+def lowest_by(
+    batches: Callable[[list[str]], Iterator[pa.RecordBatch]], column: str, budget: Budget, pool: int, stretch: float
+) -> tuple[Picked, NDArray[np.float64]]:
+    """What is lowest in one column, best first, and the column there; as much as `stretch` budgets hold.
+
+    Args:
+        batches: gives the rows of scores.parquet, these columns.
+        budget: in documents or tokens.
+        pool: how many rows there are.
+    """
+    count = budget.documents(pool)
+    lowest = _Lowest(None if count is None else min(pool, math.ceil(count * stretch)), budget.amount * stretch)
+    for batch in batches([*_COLUMNS, column]):
+        rows = pa.Table.from_batches([batch])
+        lowest.add(rows[column].to_numpy().astype(np.float64), rows.select(_COLUMNS))
+    return lowest.taken(), lowest.taken_keys()
 
 
 def _random(batches: Callable[[list[str]], Iterator[pa.RecordBatch]], count: int, pool: int, seed: int) -> Picked:
@@ -170,4 +210,5 @@ def _picked(rows: pa.Table) -> Picked:
         rows["file"].to_numpy().astype(np.int32),
         rows["position"].to_numpy().astype(np.int64),
         rows["piece"].to_numpy().astype(np.int32),
+        rows["checksum"].to_numpy().astype(np.uint32),
     )

@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from gotd.selection.gradient import Gradient
+from gotd.selection.several import Blend
 from gotd.transport import Measure, summarised
 
 Take = Callable[[Tensor, int, int], list[int]]
@@ -65,7 +66,7 @@ class Descent:
 
 
 def descend(
-    start: Gradient,
+    start: Gradient | Blend,
     reference: Measure,
     summary: Measure | None,
     candidates: Tensor,
@@ -76,7 +77,7 @@ def descend(
     """Choose from candidates (n, d) in `rounds` rounds, up to a share `mix` of what the model has seen.
 
     Args:
-        start: the gradient at the reference.
+        start: the gradient at the reference, of one objective or of several together.
         reference: (p, d) points and weights.
         summary: the reference as centroids, or None where the objective is not debiased.
         candidates: (n, d) points.
@@ -103,7 +104,7 @@ def descend(
         after = reference.mixed_with(picks, share)
         predicted = here.value + _mean(here, after) - _mean(here, mixture)
         centroids = None if summary is None else summary.mixed_with(summarised(picks), share)
-        here = here.objective.at(after, summary=centroids, init=here.attract.g)
+        here = here.at(after, centroids)
         mixture = after
         done.append(Round(len(taken), share, predicted, here.value))
     return Descent(rows, scores, done)
@@ -120,5 +121,5 @@ def rounds_needed(before: float, predicted: float, solved: float) -> int:
     return max(1, math.ceil(error / WARN_AT))
 
 
-def _mean(phi: Gradient, measure: Measure) -> float:
+def _mean(phi: Gradient | Blend, measure: Measure) -> float:
     return float(measure.weights.double() @ phi(measure.points).double())

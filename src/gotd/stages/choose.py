@@ -10,9 +10,10 @@ import shutil
 import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
+from zlib import crc32
 
 import numpy as np
 import pyarrow as pa
@@ -27,19 +28,23 @@ from gotd.potential import FILE_NAME, Potential
 from gotd.selection.budget import Budget
 from gotd.selection.caps import Cap
 from gotd.selection.duplicates import Duplicate, Mode
-from gotd.selection.gradient import Gradient
 from gotd.selection.methods import GOTD
-from gotd.selection.ranking import Picked, Ranking, rank
+from gotd.selection.methods.all_target import AllTarget
+from gotd.selection.ranking import Picked, lowest_by, rank
 from gotd.selection.rounds import rounds_needed
-from gotd.stages.picking import Pick, PickSettings, pick
+from gotd.selection.several import Blend, accounts
+from gotd.stages.picking import Choice, Pick, PickSettings, pick
 from gotd.stages.score import masses, points_of
-from gotd.stages.scores import NAME, REJECTS, Scores
+from gotd.stages.scores import NAME, REJECTS, Scores, own_column
+from gotd.stages.sharing import Lists, check_shares, divided, joined, parse_shares, share_out
+from gotd.stages.target_alone import target_alone
 from gotd.transport import Measure, summarised
 
 MIX = 0.1
 _SOLVE_AGAIN_ON = 5_000
 _SHOWN = 5
 DUPLICATES = "duplicates.parquet"
+_TAKEN_BY = ("target", "target_score")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +66,8 @@ class Selection:
         return cls(Path(folder), load_manifest(folder, kind))
 
     def __len__(self) -> int:
-        return int(self.manifest["counts"]["selected"])
+        # Under `all-target` the documents are the target's, and none of the pool is selected.
+        return int((self.manifest.get("from_target") or self.manifest["counts"])["selected"])
 
     @property
     def path(self) -> Path:
@@ -104,6 +110,7 @@ def choose(
     dedup: Mode = "near",
     max_per_source: str | None = None,
     shortlist: float = 10.0,
+    target_shares: str | None = None,
     format: OutputFormat = "jsonl",
     seed: int = 0,
     overwrite: bool = False,
@@ -120,6 +127,7 @@ def choose(
         dedup: drop documents that say the same as a better one: `near`, `exact` or `off`.
         max_per_source: `40%` or `2000docs`: the most that one source may have.
         shortlist: how many budgets of the best documents the rounds choose from.
+        target_shares: `60,40`: each of several targets takes its share by its own score, no document twice.
         format: `jsonl`, `jsonl.zst` or `parquet`.
         seed: of the random choice that the selection is compared with.
         overwrite: replace what another command left in `output`.
@@ -131,7 +139,7 @@ def choose(
     started = time.perf_counter()
     scored = Scores.load(scores)
     wanted = checked(budget, format, max_per_source)
-    how = PickSettings(rounds, mix, dedup, max_per_source, shortlist)
+    how = PickSettings(rounds, mix, dedup, max_per_source, shortlist, target_shares)
     settings = {"budget": str(wanted), **asdict(how), "format": format, "seed": seed}
     inputs = {"scores": [str(scored.manifest["inputs"]), str(scored.manifest["settings"])]}
     artifact = open_artifact(output, "choose", settings, inputs, overwrite=overwrite)
@@ -139,14 +147,22 @@ def choose(
         return Selection.load(artifact.folder)
     progress("choosing", 0, 3)
     potential = Potential.load(scored.folder)
-    check_rounds(rounds, GOTD if potential.method is None else potential.method.name)
+    method = GOTD if potential.method is None else potential.method.name
+    check_rounds(rounds, method)
+    check_shares(target_shares, [term.name for term in potential.terms if term.weight > 0], rounds, method)
     fields = Fields(**scored.manifest["settings"]["fields"])
-    ranking, chosen, documents = _picked(scored, wanted, how, potential, fields, seed)
+    if isinstance(potential.method, AllTarget):
+        choice = target_alone(scored, wanted, how, potential, potential.method, seed)
+    elif target_shares is None:
+        choice = _picked(scored, wanted, how, potential, fields, seed)
+    else:
+        choice = _shared(scored, wanted, how, potential, fields, seed)
+    ranking, chosen, documents = choice.ranking, choice.pick, choice.documents
     best = ranking.best.take(chosen.rows)
     progress("writing", 1, 3)
     calibrated = _calibrated(best.score, ranking.mean, ranking.pool)
-    path = _write(artifact.folder, format, documents, best, calibrated)
-    _write_arrow(artifact.folder, documents, best, calibrated)
+    path = _write(artifact.folder, format, documents, best, calibrated, chosen.taken_by)
+    _write_arrow(artifact.folder, documents, best, calibrated, chosen.taken_by)
     _write_duplicates(artifact.folder, chosen.duplicates)
     progress("solving again", 2, 3)
     random = _fetched(scored, ranking.random, fields)
@@ -156,15 +172,20 @@ def choose(
     artifact.finish(
         {
             "selected": path.name,
-            "counts": _counts(scored, len(documents), int(best.tokens.sum())),
+            "counts": _counts(scored, choice, int(best.tokens.sum())),
+            "tokenizer": scored.manifest["settings"]["tokenizer"],
+            "turns": _turns(scored, chosen),
             "duplicates": len(chosen.duplicates),
             "filled": chosen.full,
             "rejects": scored.manifest["rejects"],
-            "sources": _by_source(scored.manifest["sources"], documents),
+            "from_target": choice.from_target,
+            "sources": _by_source(scored.manifest["sources"], [] if choice.from_target else documents),
+            **_shares_taken(scored, target_shares, potential, chosen, best),
             "transport": _transport(potential, documents, random, best, mix),
             "rounds": [asdict(step) for step in chosen.rounds],
             "quality": {
                 **asdict(potential.quality),
+                **accounts(potential.terms),
                 "marginal_error_pool": scored.manifest["marginal_error"],
             },
             "best": _lines(documents[:_SHOWN], best),
@@ -181,15 +202,36 @@ def choose(
 
 def _picked(
     scored: Scores, budget: Budget, how: PickSettings, potential: Potential, fields: Fields, seed: int
-) -> tuple[Ranking, Pick, list[Document]]:
+) -> Choice:
     """The choice, from a shortlist that is made longer until it fills the budget or is the pool."""
     pool, stretch = scored.manifest["counts"]["scored"], how.stretch
+    estimated = scored.manifest["settings"]["tokenizer"] is None
     while True:
-        ranking = rank(scored.batches, budget, pool, seed=seed, worst=_SHOWN, stretch=stretch)
+        ranking = rank(scored.batches, budget, pool, seed=seed, worst=_SHOWN, stretch=stretch, estimated=estimated)
         shortlist = _fetched(scored, ranking.best, fields)
-        chosen = pick(shortlist, ranking.best.tokens.tolist(), budget, ranking.size, how, potential)
-        if chosen.full or len(shortlist) == pool:
-            return ranking, chosen, [shortlist[row] for row in chosen.rows]
+        whole = len(shortlist) == pool
+        chosen = pick(shortlist, ranking.best.tokens.tolist(), budget, ranking.size, how, potential, whole=whole)
+        if chosen.full or whole:
+            return Choice(ranking, chosen, [shortlist[row] for row in chosen.rows])
+        stretch *= 2
+
+
+def _shared(
+    scored: Scores, budget: Budget, how: PickSettings, potential: Potential, fields: Fields, seed: int
+) -> Choice:
+    """The choice of each target by its own score, from lists made longer until they fill its share or are the pool."""
+    pool, stretch, names = scored.manifest["counts"]["scored"], how.stretch, potential.owners
+    estimated = scored.manifest["settings"]["tokenizer"] is None
+    ranking = rank(scored.batches, budget, pool, seed=seed, worst=_SHOWN, estimated=estimated)
+    budgets = divided(budget, pool, parse_shares(how.target_shares or ""), names)
+    while True:
+        found = [lowest_by(scored.batches, own_column(name), part, pool, stretch) for name, part in zip(names, budgets)]
+        every, orders = joined([picked for picked, _ in found])
+        lists = Lists(every, _fetched(scored, every, fields), orders, [own for _, own in found])
+        whole = min(map(len, orders)) == pool
+        chosen = share_out(lists, budgets, names, ranking.size, budget, how, whole=whole)
+        if chosen.full or whole:
+            return Choice(replace(ranking, best=every), chosen, [lists.documents[row] for row in chosen.rows])
         stretch *= 2
 
 
@@ -225,9 +267,10 @@ def _fetched(scored: Scores, picked: Picked, fields: Fields) -> list[Document]:
     for number, addresses in rows.items():
         for document in fetch(files[number], list(addresses), fields):
             row = addresses[document.position, document.piece]
-            if document.id != picked.id[row]:
+            if document.id != picked.id[row] or crc32(document.record) != picked.checksum[row]:
+                other = "another record under that id" if document.id == picked.id[row] else document.id
                 raise InputError(
-                    f"{files[number].path} changed since it was scored: found {document.id}, "
+                    f"{files[number].path} changed since it was scored: found {other}, "
                     f"wanted {picked.id[row]}. Score it again"
                 )
             found[row] = document
@@ -246,6 +289,7 @@ def _write(
     documents: Sequence[Document],
     picked: Picked,
     calibrated: NDArray[np.float64],
+    taken_by: Sequence[tuple[str, float]],
 ) -> Path:
     with open_writer(folder, format) as writer:
         for row, document in enumerate(documents):
@@ -255,12 +299,19 @@ def _write(
                 "score": float(picked.score[row]),
                 "calibrated": float(calibrated[row]),
                 "rank": row + 1,
+                **(dict(zip(_TAKEN_BY, taken_by[row])) if taken_by else {}),
             }
             writer.write(document.record, mark)
     return writer.path
 
 
-def _write_arrow(folder: Path, documents: Sequence[Document], picked: Picked, calibrated: NDArray[np.float64]) -> None:
+def _write_arrow(
+    folder: Path,
+    documents: Sequence[Document],
+    picked: Picked,
+    calibrated: NDArray[np.float64],
+    taken_by: Sequence[tuple[str, float]],
+) -> None:
     table = pa.table(
         {
             "rank": np.arange(1, len(documents) + 1, dtype=np.int32),
@@ -269,6 +320,7 @@ def _write_arrow(folder: Path, documents: Sequence[Document], picked: Picked, ca
             "text": [d.text for d in documents],
             "score": picked.score,
             "calibrated": calibrated,
+            **(dict(zip(_TAKEN_BY, zip(*taken_by))) if taken_by else {}),
         }
     )
     with (
@@ -285,20 +337,51 @@ def _write_duplicates(folder: Path, duplicates: Sequence[Duplicate]) -> None:
     pq.write_table(pa.table(rows, schema=schema), folder / DUPLICATES)
 
 
-def _counts(scored: Scores, selected: int, tokens: int) -> dict[str, int]:
-    counts = scored.manifest["counts"]
+def _counts(scored: Scores, choice: Choice, tokens: int) -> dict[str, int]:
+    """Rows of the pool; the tokens are those of the selection, wherever it comes from."""
+    counts, selected = scored.manifest["counts"], 0 if choice.from_target else len(choice.documents)
     return {
         "read": counts["read"],
         "selected": selected,
         "not_selected": counts["scored"] - selected + counts["outside"],
         "rejected": counts["rejected"],
-        "tokens_estimated": tokens,
+        _tokens(scored): tokens,
     }
+
+
+def _turns(scored: Scores, chosen: Pick) -> dict[str, Any] | None:
+    """How far the turns of round-robin are exact, and how far down the ranking the choice went, duplicates included."""
+    turns = scored.manifest["turns"]
+    return None if turns is None else {**turns, "used": max(chosen.rows, default=-1) + 1}
 
 
 def _by_source(pool: dict[str, int], documents: Sequence[Document]) -> dict[str, dict[str, int]]:
     chosen = Counter(document.source for document in documents)
     return {source: {"pool": count, "selected": chosen[source]} for source, count in sorted(pool.items())}
+
+
+def _tokens(scored: Scores) -> str:
+    """What a manifest calls tokens: estimated, where no tokenizer counted them."""
+    return "tokens_estimated" if scored.manifest["settings"]["tokenizer"] is None else "tokens"
+
+
+def _shares_taken(
+    scored: Scores, shares: str | None, potential: Potential, chosen: Pick, best: Picked
+) -> dict[str, list[dict[str, Any]]]:
+    """What each target was to take, and took; nothing where all share one budget."""
+    if shares is None:
+        return {}
+    takers = np.array([name for name, _ in chosen.taken_by])
+    taken = [
+        {
+            "name": name,
+            "share": share,
+            "selected": int((takers == name).sum()),
+            _tokens(scored): int(best.tokens[takers == name].sum()),
+        }
+        for name, share in zip(potential.owners, parse_shares(shares))
+    ]
+    return {"target_shares": taken}
 
 
 def _transport(
@@ -315,32 +398,52 @@ def _transport(
         phi = best.score.astype(np.float64)
     else:
         phi = potential.priced(points_of(selected, potential)).f.double().numpy()
-    weights = best.tokens if potential.settings.get("text_mass") == "tokens" else None
-    predicted = before + mix * (float(np.average(phi, weights=weights)) - potential.level)
-    after = _solved(potential, start, summary, selected, mix)
+    mass = masses(selected, potential.settings.get("text_mass", "docs"))
+    mean = float(np.average(phi, weights=None if mass is None else mass.numpy()))
+    predicted = before + mix * (mean - potential.level)
+    some, few = _some(selected, potential), _some(random, potential)
+    after, by_chance = (_solved(potential, start, summary, added, mix) for added in (some, few))
     return {
-        "measure": "sinkhorn divergence" if potential.objective.debias else "entropic OT",
-        "unit": "cost",
+        "measure": "sinkhorn divergence" if start.parts[0].objective.debias else "entropic OT",
+        "unit": "cost" if potential.plain else "standard deviations of the gradient over the reference",
         "mix": mix,
         "before": before,
         "predicted": predicted,
-        "after": after,
-        "random": _solved(potential, start, summary, random, mix),
-        "rounds_needed": rounds_needed(before, predicted, after),
+        "after": after.value,
+        "random": by_chance.value,
+        "rounds_needed": rounds_needed(before, predicted, after.value),
         "solved_on": {"selected": min(len(selected), _SOLVE_AGAIN_ON), "random": len(random)},
+        **({} if potential.plain else {"targets": _each(potential, some, after, by_chance, mix)}),
     }
 
 
-def _solved(
-    potential: Potential, start: Gradient, summary: Measure | None, documents: Sequence[Document], mix: float
-) -> float:
-    """The objective at (1 - mix) reference + mix documents; of many documents an even sample stands for all."""
-    step = -(-len(documents) // _SOLVE_AGAIN_ON)
-    some = documents[::step]
-    added = Measure.of(points_of(some, potential), masses(some, potential.settings.get("text_mass", "docs")))
+def _each(potential: Potential, added: Measure, after: Blend, by_chance: Blend, mix: float) -> list[dict[str, Any]]:
+    """The same for each of several targets, in units of the cost; predicted from the documents that are solved on."""
+    means = potential.phi(added.points).double() @ added.weights.double()
+    return [
+        {
+            "name": term.name,
+            "weight": abs(term.weight),
+            "avoid": term.weight < 0,
+            "before": term.quality.value,
+            "predicted": term.quality.value + mix * (float(mean) - term.level),
+            "after": chosen.value,
+            "random": chance.value,
+        }
+        for term, mean, chosen, chance in zip(potential.terms, means, after.parts, by_chance.parts)
+    ]
+
+
+def _some(documents: Sequence[Document], potential: Potential) -> Measure:
+    """Documents as a measure; of many an even sample stands for all."""
+    some = documents[:: -(-len(documents) // _SOLVE_AGAIN_ON)]
+    return Measure.of(points_of(some, potential), masses(some, potential.settings.get("text_mass", "docs")))
+
+
+def _solved(potential: Potential, start: Blend, summary: Measure | None, added: Measure, mix: float) -> Blend:
+    """The gradient, with the objective, at (1 - mix) reference + mix of what is added."""
     centroids = None if summary is None else summary.mixed_with(summarised(added), mix)
-    mixed = potential.reference.mixed_with(added, mix)
-    return potential.objective.at(mixed, summary=centroids, init=start.attract.g).value
+    return start.at(potential.reference.mixed_with(added, mix), centroids)
 
 
 def _lines(documents: Sequence[Document], picked: Picked) -> list[dict[str, Any]]:

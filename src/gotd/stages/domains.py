@@ -1,25 +1,27 @@
 """Which sources are near the target at all: the domain test of Kang et al. 2024.
 
-OT between a sample of each source and the target, nearest first. All sources share one encoder, one space, centred
-on a sample of all of them, and one reg, so that their distances compare.
+OT between a sample of each source and the target, nearest first; of several targets the mean by weight. All sources
+share one encoder, one space, centred on a sample of all of them, and one reg, so that their distances compare.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, replace
+from statistics import fmean
 
 import numpy as np
 
-from gotd.corpus import Document, Fields, Inputs, OnError, find, sample
+from gotd.corpus import Document, Fields, Inputs, OnError, find
 from gotd.encoders import Encoder, fit_encoder
 from gotd.encoders.precomputed import Precomputed
 from gotd.engine import Progress, silent
 from gotd.errors import InputError, SettingsError
 from gotd.selection.gradient import between_halves
-from gotd.stages.fit import FitSettings
+from gotd.stages.fit import FitSettings, sample_alike
 from gotd.stages.score import vectors_of
-from gotd.transport import Cost, Measure, Problem, Space, solve
+from gotd.stages.targets import Aim, Targets, aims
+from gotd.transport import Cost, Measure, Problem, solve
 
 PER_SOURCE = 10_000
 
@@ -30,7 +32,8 @@ class Domain:
 
     Attributes:
         source: its name.
-        distance: Sinkhorn divergence (or entropic OT, undebiased) to the target, in units of the cost.
+        distance: Sinkhorn divergence (or entropic OT, undebiased) to the target, in units of the cost; of several
+            targets the mean by weight.
         documents: documents it was measured on.
         kept: whether it is among the nearest that were asked for.
     """
@@ -43,7 +46,7 @@ class Domain:
 
 def domains(
     candidates: Inputs,
-    target: Inputs,
+    target: Targets,
     *,
     keep: int | None = None,
     per_source: int = PER_SOURCE,
@@ -65,31 +68,41 @@ def domains(
         raise SettingsError(f"keep is {keep}; wanted 1 or more sources")
     by_source = _by_source(candidates, where, per_source, chosen.seed, on_error, progress)
     where_target = target_fields or replace(where, id=None, source=None, min_chars=0)
-    files = find(target)
-    wanted = sample(files, where_target, chosen.target_sample, chosen.seed, on_error).documents
-    if not wanted:
-        raise InputError(f"the target holds no document: {files[0].path}")
+    goals = aims(target)
+    wanted = [_wanted(goal, where_target, chosen, on_error) for goal in goals]
     everything = [document for found in by_source.values() for document in found[: 20_000 // len(by_source) + 1]]
-    encoder = _encoder(chosen, everything, wanted, device)
-    space = Space.fit(_vectors(encoder, everything), centre=chosen.centre)
-    goal = Measure.of(space(_vectors(encoder, wanted)))
+    encoder = _encoder(chosen, everything, [document for found in wanted for document in found], device)
+    space = chosen.space(_vectors(encoder, everything))
     cost = Cost(chosen.cost)
-    whole = Problem.scaled(Measure.of(space(_vectors(encoder, everything))), goal, chosen.reg, cost)
-    init = solve(whole).g
-    own = between_halves(goal, whole.reg, cost) if chosen.debias else 0.0
+    base = Measure.of(space(_vectors(encoder, everything)))
+    measures = [Measure.of(space(_vectors(encoder, found))) for found in wanted]
+    reg = fmean(Problem.scaled(base, measure, chosen.reg, cost).reg for measure in measures)
+    inits = [solve(Problem(base, measure, reg, cost)).g for measure in measures]
+    weights = [goal.weight / sum(goal.weight for goal in goals) for goal in goals]
+    own = 0.0
+    if chosen.debias:
+        own = sum(weight * between_halves(measure, reg, cost) for weight, measure in zip(weights, measures))
     measured = []
     for number, (source, found) in enumerate(sorted(by_source.items())):
         progress(f"measuring {source}", number, len(by_source))
         points = Measure.of(space(_vectors(encoder, found)))
-        value = solve(Problem(points, goal, whole.reg, cost), init=init).value
+        values = [solve(Problem(points, goal, reg, cost), init=init).value for goal, init in zip(measures, inits)]
+        value = sum(weight * each for weight, each in zip(weights, values))
         if chosen.debias:
-            value -= (between_halves(points, whole.reg, cost) + own) / 2
+            value -= (between_halves(points, reg, cost) + own) / 2
         measured.append((value, source, len(found)))
     progress("measured", len(by_source), len(by_source))
     limit = len(measured) if keep is None else keep
     return [
         Domain(source, value, count, place < limit) for place, (value, source, count) in enumerate(sorted(measured))
     ]
+
+
+def _wanted(goal: Aim, fields: Fields, settings: FitSettings, on_error: OnError) -> list[Document]:
+    found = sample_alike(goal.files, fields, settings.target_sample, settings.seed, on_error).documents
+    if not found:
+        raise InputError(f"the target holds no document: {goal.files[0].path if goal.files else 'no file was given'}")
+    return found
 
 
 def _by_source(
@@ -104,7 +117,7 @@ def _by_source(
     drawn: dict[str, list[Document]] = defaultdict(list)
     for number, file in enumerate(files):
         progress(f"reading {file.source}", number, len(files))
-        for document in sample([file], fields, None if fields.source else size, seed, on_error).documents:
+        for document in sample_alike([file], fields, None if fields.source else size, seed, on_error).documents:
             drawn[document.source].append(document)
     if not drawn:
         raise InputError("the candidates hold no document")

@@ -1,14 +1,16 @@
-"""Fit the potential: a sample of the reference and the target become one file.
+"""Fit the potential: a sample of the reference and the targets become one file.
 
-reference, target -> documents -> encoder (fitted on both) -> vectors -> space -> phi -> potential.safetensors
+reference, targets -> documents -> encoder (fitted on all) -> vectors -> space -> phi -> potential.safetensors
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,10 +22,11 @@ from gotd.encoders import Encoder, fit_encoder
 from gotd.encoders.precomputed import Precomputed
 from gotd.engine import Progress, silent
 from gotd.errors import InputError, SettingsError
-from gotd.potential import Potential, Quality
-from gotd.selection.gradient import fit_gradient
+from gotd.potential import Potential
 from gotd.selection.methods import GOTD, Method, check_method, fit_method
+from gotd.selection.several import Wanted, accounts, fit_terms
 from gotd.stages.score import TextMass, masses, vectors_of
+from gotd.stages.targets import Aim, Targets, aims, check_aims, described, inputs_of, is_plain
 from gotd.transport import Cost, Measure, Space
 
 
@@ -36,46 +39,62 @@ class FitSettings:
         reg: fraction of the mean cost.
         debias: gradient of the Sinkhorn divergence instead of entropic OT's.
         centre: subtract the reference's mean vector.
+        whiten: how far to even out the directions of centred vectors, from 0 (not) to 1 (wholly).
+        remove_top: leading directions of centred vectors to leave out.
         cost: `cosine` or `sqeuclidean`, on unit vectors.
         fit_sample: documents of the reference to fit on, at most.
-        target_sample: documents of the target to fit on, at most.
+        target_sample: documents of a target to fit on, at most.
         text_mass: whether a document weighs one (`docs`) or its tokens (`tokens`).
         seed: of samples, encoder, centroids and draws.
-        method: `gotd`, or another way to rank candidates, see `gotd.selection.methods`; phi is fitted all the same.
+        method: `gotd`, or another way to rank candidates, see docs/methods.md; phi is fitted all the same.
+        method_options: of that method alone, such as `{"kind": "mean"}` of `nearest`.
     """
 
     encoder: str = "lsa"
     reg: float = 0.1
     debias: bool = True
     centre: bool = True
+    whiten: float = 0.0
+    remove_top: int = 0
     cost: str = "cosine"
     fit_sample: int = 20_000
     target_sample: int = 5_000
     text_mass: TextMass = "docs"
     seed: int = 0
     method: str = GOTD
+    method_options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check_method(self.method)
+        check_method(self.method, self.method_options)
         if not 0 < self.reg < 100:
             raise SettingsError(f"reg is {self.reg}; wanted a positive fraction of the mean cost, such as 0.1")
         if self.cost not in [cost.value for cost in Cost]:
             raise SettingsError(f'cost is "{self.cost}"; wanted {" or ".join(cost.value for cost in Cost)}')
         if self.text_mass not in ("docs", "tokens"):
             raise SettingsError(f'text_mass is "{self.text_mass}"; wanted docs or tokens')
+        if not 0 <= self.whiten <= 1 or not self.remove_top >= 0:
+            raise SettingsError(
+                f"whiten is {self.whiten} and remove_top {self.remove_top}; wanted a share from 0 to 1, and 0 or more"
+            )
         if not min(self.fit_sample, self.target_sample) >= 1:
             raise SettingsError("fit_sample and target_sample are numbers of documents; wanted 1 or more")
 
+    def space(self, reference: NDArray[np.float32]) -> Space:
+        """The space of the points, fitted on vectors (n, d)."""
+        whiten, remove_top = (self.whiten, self.remove_top) if self.centre else (0.0, 0)
+        return Space.fit(reference, centre=self.centre, whiten=whiten, remove_top=remove_top)
+
     def as_published(self) -> FitSettings:
         """The settings of the paper: entropic OT with a small reg, no debiasing, no centring."""
-        return replace(self, reg=0.01, debias=False, centre=False)
+        return replace(self, reg=0.01, debias=False, centre=False, whiten=0.0, remove_top=0)
 
 
 def fit(
-    target: Inputs,
+    target: Targets,
     reference: Inputs,
     output: Path | str,
     *,
+    avoid: Targets | None = None,
     settings: FitSettings | None = None,
     fields: Fields | None = None,
     target_fields: Fields | None = None,
@@ -87,9 +106,10 @@ def fit(
     """Fit the potential that moves the reference toward the target, and save it.
 
     Args:
-        target: files, folders, globs or URLs of examples of the task.
-        reference: the same of what the model was trained on, or of a pool that resembles it.
+        target: files, folders, globs or URLs of examples of the task, or one or several `gotd.Target`.
+        reference: files, folders, globs or URLs of what the model was trained on, or of a pool that resembles it.
         output: folder for `potential.safetensors`, `rejects.jsonl` and the manifest.
+        avoid: as `target`: examples of what the selection is to leave.
         settings: what decides the fit.
         fields: where text, id and source are in a record of the reference, and of pools to come.
         target_fields: the same for the target; left out, as for the reference.
@@ -101,65 +121,65 @@ def fit(
     started = time.perf_counter()
     chosen, where = settings or FitSettings(), fields or Fields()
     where_target = target_fields or replace(where, id=None, source=None, min_chars=0)
-    files = {"target": find(target), "reference": find(reference)}
+    goals, read_from = aims(target, avoid), find(reference)
+    check_aims(chosen.method, goals)
     asked = {
         **asdict(chosen),
         "fields": asdict(where),
         "target_fields": asdict(where_target),
         "on_error": on_error,
+        **described(goals),
     }
+    files = {**inputs_of(goals), "reference": read_from}
     inputs = {name: [f"{file.path} {file.digest}" for file in found] for name, found in files.items()}
     artifact = open_artifact(output, "fit", asked, inputs, overwrite=overwrite)
     if artifact.finished is not None:
         return Potential.load(artifact.folder, device=device)
     progress("reading target and reference", 0, 4)
-    drawn = {
-        "target": _drawn("target", files["target"], where_target, chosen.target_sample, chosen.seed, on_error),
-        "reference": _drawn("reference", files["reference"], where, chosen.fit_sample, chosen.seed, on_error),
-    }
+    drawn = [
+        _drawn(_called(goal, goals), goal.files, where_target, chosen.target_sample, chosen.seed, on_error)
+        for goal in goals
+    ]
+    base = _drawn("reference", read_from, where, chosen.fit_sample, chosen.seed, on_error)
     read_at = time.perf_counter()
     progress("embedding target and reference", 1, 4)
-    encoder, vectors = _embedded(drawn, chosen, device)
+    encoder, (reference_vectors, *vectors) = _embedded(base, drawn, goals, chosen, device)
     embedded_at = time.perf_counter()
     progress("solving", 2, 4)
-    potential = fitted(
-        encoder,
-        vectors["reference"],
-        vectors["target"],
-        chosen,
-        reference_weights=masses(drawn["reference"].documents, chosen.text_mass),
-        target_weights=masses(drawn["target"].documents, chosen.text_mass),
-    )
+    space = chosen.space(reference_vectors)
+    source = Measure.of(space(reference_vectors), masses(base.documents, chosen.text_mass))
+    wanted = [
+        Wanted(goal.name, goal.weight, Measure.of(space(found), masses(sampled.documents, chosen.text_mass)))
+        for goal, sampled, found in zip(goals, drawn, vectors)
+    ]
+    potential = fitted_to(encoder, space, source, wanted, chosen)
     potential = replace(
         potential,
         settings={
             "key": artifact.key,
             "fields": asdict(where),
             "text_mass": chosen.text_mass,
-            "reference_digests": sorted(file.digest for file in files["reference"]),
-            "target": {
-                "inputs": inputs["target"],
+            "reference_digests": sorted(file.digest for file in read_from),
+            "targets": {
+                "files": [[asdict(file) for file in goal.files] for goal in goals],
                 "fields": asdict(where_target),
                 "size": chosen.target_sample,
                 "seed": chosen.seed,
             },
         },
-        method=_method(chosen, drawn, potential),
+        method=_method(chosen, base, drawn, source, wanted),
     )
     path = potential.save(artifact.folder)
     solved_at = time.perf_counter()
     with RejectWriter(artifact.folder / "rejects.jsonl") as rejects:
-        for found in drawn.values():
+        for found in (*drawn, base):
             for reject in found.rejects:
                 rejects.write(reject)
     artifact.finish(
         {
-            "counts": {
-                name: {"rows": found.rows, "fitted": len(found.documents), "rejected": len(found.rejects)}
-                for name, found in drawn.items()
-            },
+            "counts": _counts(base, drawn, goals),
             "encoder": {"spec": encoder.spec, "dim": encoder.dim, "fingerprint": encoder.fingerprint},
-            "quality": asdict(potential.quality),
+            "quality": {**asdict(potential.quality), **accounts(potential.terms)},
             "bytes": path.stat().st_size,
             "seconds": {
                 "read": read_at - started,
@@ -181,45 +201,78 @@ def fitted(
     reference_weights: torch.Tensor | None = None,
     target_weights: torch.Tensor | None = None,
 ) -> Potential:
-    """The potential from raw vectors: reference (n, d), target (m, d), weights (n,) and (m,) or uniform."""
-    space = Space.fit(reference, centre=settings.centre)
+    """The potential from raw vectors: reference (n, d), one target (m, d), weights (n,) and (m,) or uniform."""
+    space = settings.space(reference)
     source = Measure.of(space(reference), reference_weights)
-    gradient = fit_gradient(
-        source,
-        Measure.of(space(target), target_weights),
+    wanted = Wanted("target", 1.0, Measure.of(space(target), target_weights))
+    return fitted_to(encoder, space, source, [wanted], settings)
+
+
+def fitted_to(
+    encoder: Encoder, space: Space, reference: Measure, wanted: Sequence[Wanted], settings: FitSettings
+) -> Potential:
+    """The potential from points of the space: the reference, and what to move toward or to leave."""
+    terms, repel, quality = fit_terms(
+        reference,
+        wanted,
         reg=settings.reg,
         debias=settings.debias,
         cost=Cost(settings.cost),
         seed=settings.seed,
     )
-    return Potential(
-        encoder=encoder,
-        space=space,
-        attract=gradient.attract,
-        repel=gradient.repel,
-        objective=gradient.objective,
-        reference=source,
-        level=gradient.level,
-        quality=Quality.of(gradient),
-    )
+    return Potential(encoder, space, terms, repel, reference, quality)
 
 
-def _method(settings: FitSettings, drawn: dict[str, Sampled], potential: Potential) -> Method | None:
+def _method(
+    settings: FitSettings, base: Sampled, drawn: Sequence[Sampled], source: Measure, wanted: Sequence[Wanted]
+) -> Method | None:
+    """Another way to rank candidates, fitted on the targets pooled by weight."""
     if settings.method == GOTD:
         return None
-    texts = {name: [document.text for document in found.documents] for name, found in drawn.items()}
+    whole = sum(each.weight for each in wanted)
+    pooled = wanted[0].measure
+    if len(wanted) > 1:
+        weights = torch.cat([each.measure.weights * (each.weight / whole) for each in wanted])
+        pooled = Measure.of(torch.cat([each.measure.points for each in wanted]), weights)
     return fit_method(
         settings.method,
-        reference_texts=texts["reference"],
-        target_texts=texts["target"],
-        reference=potential.reference,
-        target=potential.objective.target,
+        reference_texts=[document.text for document in base.documents],
+        target_texts=[document.text for found in drawn for document in found.documents],
+        reference=source,
+        target=pooled,
+        pool=base.rows,
+        target_parts=[(len(each.measure), each.weight / whole) for each in wanted],
         seed=settings.seed,
+        options=settings.method_options,
     )
+
+
+def _called(goal: Aim, goals: Sequence[Aim]) -> str:
+    """What a message calls it."""
+    kind = "target to avoid" if goal.avoid else "target"
+    return kind if is_plain(goals) else f"{kind} {goal.name}"
+
+
+def _counts(base: Sampled, drawn: Sequence[Sampled], goals: Sequence[Aim]) -> dict[str, dict[str, int]]:
+    """Rows, documents fitted on and rejects: of the targets together, of what is to be left, of the reference."""
+    kinds = {
+        "target": [found for found, goal in zip(drawn, goals) if not goal.avoid],
+        "avoid": [found for found, goal in zip(drawn, goals) if goal.avoid],
+        "reference": [base],
+    }
+    return {
+        kind: {
+            "rows": sum(one.rows for one in found),
+            "fitted": sum(len(one.documents) for one in found),
+            "rejected": sum(len(one.rejects) for one in found),
+        }
+        for kind, found in kinds.items()
+        if found
+    }
 
 
 def _drawn(name: str, files: Sequence[File], fields: Fields, size: int, seed: int, on_error: OnError) -> Sampled:
-    drawn = sample(files, fields, size, seed, on_error)
+    drawn = sample_alike(files, fields, size, seed, on_error)
     if not drawn.documents:
         empty = f"{files[0].path} is empty" if files else "no file was given"
         why = drawn.rejects[0].message if drawn.rejects else empty
@@ -227,24 +280,37 @@ def _drawn(name: str, files: Sequence[File], fields: Fields, size: int, seed: in
     return drawn
 
 
+def sample_alike(files: Sequence[File], fields: Fields, size: int | None, seed: int, on_error: OnError) -> Sampled:
+    """A sample in which every vector that records carry has the length that most have; the others are rejects."""
+    drawn = sample(files, fields, size, seed, on_error)
+    lengths = Counter(len(document.vector) for document in drawn.documents if document.vector is not None)
+    if len(lengths) < 2:
+        return drawn
+    return sample(files, replace(fields, vector_length=lengths.most_common(1)[0][0]), size, seed, on_error)
+
+
 def _embedded(
-    drawn: dict[str, Sampled], settings: FitSettings, device: str
-) -> tuple[Encoder, dict[str, NDArray[np.float32]]]:
-    documents = {name: found.documents for name, found in drawn.items()}
-    if all(found[0].vector is not None for found in documents.values()):
-        given = {name: vectors_of(found) for name, found in documents.items()}
-        dims = {name: vectors.shape[1] for name, vectors in given.items()}
-        if dims["target"] != dims["reference"]:
-            raise InputError(
-                f"target vectors have {dims['target']} numbers, reference vectors {dims['reference']}; embed both alike"
-            )
-        return Precomputed(dims["target"]), given
-    carrying = [name for name, found in documents.items() if found[0].vector is not None]
+    base: Sampled, drawn: Sequence[Sampled], goals: Sequence[Aim], settings: FitSettings, device: str
+) -> tuple[Encoder, list[NDArray[np.float32]]]:
+    """The encoder, and the vectors of the reference and then of each target."""
+    documents = [found.documents for found in (base, *drawn)]
+    names = ["reference", *(_called(goal, goals) for goal in goals)]
+    carrying = [name for name, found in zip(names, documents) if found[0].vector is not None]
+    if len(carrying) == len(names):
+        given = [vectors_of(found) for found in documents]
+        for name, vectors in zip(names, given):
+            if vectors.shape[1] != given[0].shape[1]:
+                raise InputError(
+                    f"{name} vectors have {vectors.shape[1]} numbers, reference vectors {given[0].shape[1]}; "
+                    "embed both alike"
+                )
+        return Precomputed(given[0].shape[1]), given
     if carrying:
         raise SettingsError(
-            f"the records of the {carrying[0]} alone carry vectors; wanted them in target and reference. "
-            "Pass --embedding-field for both, or for neither"
+            f"the records of the {' and the '.join(carrying)} alone carry vectors; wanted them in target and "
+            "reference. Pass --embedding-field for both, or for neither"
         )
-    texts = {name: [document.text for document in found] for name, found in documents.items()}
-    encoder = fit_encoder(settings.encoder, texts["reference"] + texts["target"], device=device, seed=settings.seed)
-    return encoder, {name: encoder.encode(found) for name, found in texts.items()}
+    texts = [[document.text for document in found] for found in documents]
+    every = [text for some in texts for text in some]
+    encoder = fit_encoder(settings.encoder, every, device=device, seed=settings.seed)
+    return encoder, [encoder.encode(some) for some in texts]

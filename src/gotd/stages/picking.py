@@ -8,8 +8,8 @@ use it up before the budget is full.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import get_args
 
 import torch
@@ -20,6 +20,7 @@ from gotd.potential import Potential
 from gotd.selection.budget import Budget
 from gotd.selection.caps import Cap, Filled, settled
 from gotd.selection.duplicates import Deduplicator, Duplicate, Mode
+from gotd.selection.ranking import Ranking
 from gotd.selection.rounds import Round, descend
 from gotd.stages.score import points_of
 
@@ -34,6 +35,7 @@ class PickSettings:
         dedup: `near`, `exact` or `off`.
         max_per_source: `40%` or `2000docs`; None for no cap.
         shortlist: how many times the budget is looked at where there are rounds.
+        target_shares: `60,40`: the share of the budget that each target takes by its own score; None for one budget.
     """
 
     rounds: int = 1
@@ -41,6 +43,7 @@ class PickSettings:
     dedup: Mode = "near"
     max_per_source: str | None = None
     shortlist: float = 10.0
+    target_shares: str | None = None
 
     def __post_init__(self) -> None:
         if not self.rounds >= 1:
@@ -69,12 +72,32 @@ class Pick:
         rounds: the account of each round; empty where there is one.
         duplicates: passed over because they repeat one that was taken.
         full: whether the budget was filled.
+        taken_by: of each row the target that took it, and its score; empty where one score is for all.
     """
 
     rows: list[int]
     rounds: list[Round]
     duplicates: list[Duplicate]
     full: bool
+    taken_by: list[tuple[str, float]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What was chosen from what.
+
+    Attributes:
+        ranking: of the pool; `best` is what was chosen from.
+        pick: the rows of `best` that were taken.
+        documents: those documents.
+        from_target: rows of the target read, selected, not selected and rejected, where it was chosen from and not
+            the pool; else None.
+    """
+
+    ranking: Ranking
+    pick: Pick
+    documents: list[Document]
+    from_target: dict[str, int] | None = None
 
 
 def pick(
@@ -84,6 +107,8 @@ def pick(
     size: int,
     settings: PickSettings,
     potential: Potential,
+    *,
+    whole: bool,
 ) -> Pick:
     """Choose from a shortlist.
 
@@ -94,11 +119,17 @@ def pick(
         size: documents that the budget holds, exactly or, for a token budget, as expected.
         settings: what decides the choice.
         potential: where the rounds start.
+        whole: whether the shortlist is the pool.
     """
     walker = _Walker(documents, tokens, budget, size, settings, potential)
-    if settings.max_per_source is None:
-        return walker.walk(Filled(None))
-    return settled(Cap.parse(settings.max_per_source, budget), size, walker.walk)[0]
+    return under_cap(settings.max_per_source, budget, size, walker.walk, whole=whole)
+
+
+def under_cap(cap: str | None, budget: Budget, size: int, walk: Callable[[Filled], Pick], *, whole: bool) -> Pick:
+    """A walk within the cap. Of a part of the pool one that leaves room is final in nothing: a longer one will come."""
+    if cap is None:
+        return walk(Filled(None))
+    return settled(Cap.parse(cap, budget), size, walk, lambda walked: not (whole or walked.full))[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +143,10 @@ class _Walker:
 
     def walk(self, filled: Filled) -> Pick:
         """The choice under one cap."""
-        fill = _Fill(self, filled)
+        sieve = Sieve(self.documents, self.settings.dedup, filled)
+        fill = _Fill(self, sieve)
         if self.settings.rounds == 1:
-            return Pick(fill.take(range(len(self.documents)), 1, 1), [], fill.duplicates, fill.full)
+            return Pick(fill.take(range(len(self.documents)), 1, 1), [], sieve.duplicates, fill.full)
         start, summary = self.potential.gradient()
 
         def take(order: torch.Tensor, number: int, of: int) -> list[int]:
@@ -122,18 +154,15 @@ class _Walker:
 
         points, settings = points_of(self.documents, self.potential), self.settings
         descent = descend(start, self.potential.reference, summary, points, take, settings.rounds, settings.mix)
-        return Pick(descent.rows, descent.rounds, fill.duplicates, fill.full)
+        return Pick(descent.rows, descent.rounds, sieve.duplicates, fill.full)
 
 
 class _Fill:
-    """What is taken so far, and whether one more fits: the budget, round by round, the cap, and what it repeats."""
+    """What is taken so far, and whether one more fits: the budget, round by round, and what the sieve lets through."""
 
-    def __init__(self, walker: _Walker, filled: Filled) -> None:
-        self._walker, self._filled = walker, filled
-        self._twins = Deduplicator(walker.settings.dedup)
-        self._dropped: set[int] = set()
+    def __init__(self, walker: _Walker, sieve: Sieve) -> None:
+        self._walker, self._sieve = walker, sieve
         self._used = 0.0
-        self.duplicates: list[Duplicate] = []
         self.full = False
 
     def take(self, order: Sequence[int], number: int, of: int) -> list[int]:
@@ -147,7 +176,7 @@ class _Fill:
             weight = walker.tokens[row] if by_tokens else 1
             if self._used + weight > limit:
                 break
-            if self._stays(row):
+            if self._sieve.stays(row):
                 self._used += weight
                 taken.append(row)
         else:
@@ -157,9 +186,19 @@ class _Fill:
         self.full = number == of
         return taken
 
-    def _stays(self, row: int) -> bool:
-        """Whether the source has room and the document repeats none that was taken; counts it if so."""
-        document = self._walker.documents[row]
+
+class Sieve:
+    """What the cap has room for, and what repeats nothing that was taken."""
+
+    def __init__(self, documents: Sequence[Document], dedup: Mode, filled: Filled) -> None:
+        self._documents, self._filled = documents, filled
+        self._twins = Deduplicator(dedup)
+        self._dropped: set[int] = set()
+        self.duplicates: list[Duplicate] = []
+
+    def stays(self, row: int) -> bool:
+        """Whether a document may be taken; counts it if so."""
+        document = self._documents[row]
         if row in self._dropped or not self._filled.fits(document.source):
             return False
         twin = self._twins.offer(document.id, document.text)

@@ -3,8 +3,8 @@
     shard -> documents -> vectors -> phi -> parts/00012.parquet, .rejects.jsonl, .mass.npy
     parts -> scores.parquet, rejects.jsonl, the certificate
 
-The mass that each target receives comes with the pass. Where the pool is the reference itself and that mass is off
-by more than ASK_AT, the potential is corrected by one Sinkhorn step and the pool is scored again.
+The mass that each document of a target receives comes with the pass. Where the pool is the reference itself and that
+mass is off by more than ASK_AT, the potential is corrected by one Sinkhorn step and the pool is scored again.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
+from zlib import crc32
 
 import numpy as np
 import orjson
@@ -29,13 +30,13 @@ from gotd.artifacts import Artifact, open_artifact
 from gotd.corpus import Document, Fields, File, Inputs, OnError, Reject, RejectWriter, Shard, find, plan, read
 from gotd.engine import Done, Progress, run, silent
 from gotd.errors import InputError, SettingsError
-from gotd.potential import FILE_NAME, Potential
+from gotd.potential import FILE_NAME, Potential, Priced
 from gotd.selection.budget import estimated_tokens
 from gotd.selection.contamination import Contamination
-from gotd.selection.gradient import marginal_error, polished
-from gotd.selection.methods import Batch
-from gotd.stages.scores import CONTAMINATED, REJECTS, SCHEMA, Scores, merge
-from gotd.transport import Pass
+from gotd.selection.methods import Batch, NearestLists
+from gotd.selection.tokens import Tokenizer, identity, load_tokenizer
+from gotd.stages.scores import CONTAMINATED, REJECTS, Scores, merge, own_column, repeats, schema_of
+from gotd.stages.turns import TurnScores, new_lists, save_lists, take_turns, told
 
 ASK_AT = 0.03  # below it the choice changes by less than half a per cent (docs/log.md)
 _BATCH = 1024
@@ -55,23 +56,28 @@ class ShardScorer:
         mass: whether a document weighs one (`docs`) or its tokens (`tokens`) in the certificate.
         device: where a transformer encoder runs.
         held_out: files of texts that no candidate may share a run of words with.
+        tokenizer: what counts tokens, or None where they are estimated.
     """
 
     potential: Path
     fields: Fields
     on_error: OnError
     sources: frozenset[str] | None
-    mass: str
+    mass: TextMass
     device: str
     held_out: tuple[str, ...] = ()
+    tokenizer: str | None = None
 
     def __call__(self, shard: Shard, stem: Path) -> dict[str, Any]:
         potential = _loaded(self.potential, self.device)
-        col = torch.zeros(len(potential.attract.g), dtype=torch.float64)
+        col = potential.no_mass()
         counts = {"read": 0, "scored": 0, "outside": 0, "rejected": 0}
+        lists = new_lists(potential)
         with (
             RejectWriter(stem.with_name(f"{stem.name}.rejects.jsonl")) as rejects,
-            pq.ParquetWriter(stem.with_name(f"{stem.name}.parquet"), SCHEMA, compression="zstd") as parts,
+            pq.ParquetWriter(
+                stem.with_name(f"{stem.name}.parquet"), schema_of(own_columns(potential)), compression="zstd"
+            ) as parts,
         ):
             for items in _batches(read(shard, self.fields, self.on_error)):
                 kept: dict[int, Document] = {}
@@ -88,11 +94,13 @@ class ShardScorer:
                     rejects.write(reject)
                     counts["rejected"] += 1
                     del kept[reject.row]
-                counts["scored"] += len(kept)
                 if kept:
-                    table, mass = _scored(kept, potential, self.mass)
+                    table, mass = _scored(kept, potential, self, lists, counts["scored"])
                     parts.write_table(table)
                     col += mass
+                counts["scored"] += len(kept)
+        if lists is not None:
+            save_lists(lists, stem)
         np.save(stem.with_name(f"{stem.name}.mass.npy"), col.numpy())
         return counts
 
@@ -127,19 +135,39 @@ def _loaded(path: Path, device: str) -> Potential:
     return Potential.load(path, device=device)
 
 
-def _scored(kept: Mapping[int, Document], potential: Potential, mass: str) -> tuple[pa.Table, torch.Tensor]:
-    """The part's table for documents by their row in the shard, and the mass (m,) that each target receives."""
+@lru_cache(maxsize=1)
+def _tokenizer(name: str) -> Tokenizer:
+    return load_tokenizer(name)
+
+
+def _scored(
+    kept: Mapping[int, Document], potential: Potential, how: ShardScorer, lists: NearestLists | None, first: int
+) -> tuple[pa.Table, torch.Tensor]:
+    """The part's table for documents by their row in the shard, and the mass (m,) that each target receives.
+
+    Args:
+        lists: where candidates are listed if the method takes turns, by their row in the part's table.
+        first: the row of the first of them there.
+    """
     documents = list(kept.values())
     blind = potential.method is not None and not potential.method.needs_points
     points = torch.empty(len(documents), 0) if blind else points_of(documents, potential)
-    tokens = np.array([estimated_tokens(d.text) for d in documents], dtype=np.int32)
-    weights = torch.from_numpy(tokens.astype(np.float32)) if mass == "tokens" else torch.ones(len(documents))
-    if potential.method is None:
-        found = potential.priced(points, weights)
+    texts = [d.text for d in documents]
+    if how.tokenizer is None:
+        tokens = np.array([estimated_tokens(text) for text in texts], dtype=np.int32)
     else:
-        batch = Batch([d.text for d in documents], [d.id for d in documents], [d.source for d in documents], points)
+        tokens = _tokenizer(how.tokenizer).count(texts)
+    if potential.method is None:
+        weights = masses(documents, how.mass)
+        found = potential.priced(points, torch.ones(len(documents)) if weights is None else weights)
+    else:
+        batch = Batch(texts, [d.id for d in documents], [d.source for d in documents], points)
+        if lists is None:
+            scores = potential.method.score(batch)
+        else:
+            scores = lists.add(points, np.arange(first, first + len(documents)))
         # Another method has no certificate: no mass is counted.
-        found = Pass(torch.from_numpy(potential.method.score(batch)), torch.zeros(len(potential.attract.g)))
+        found = Priced(torch.from_numpy(scores), None, potential.no_mass())
     columns = {
         "id": [d.id for d in documents],
         "source": [d.source for d in documents],
@@ -148,10 +176,19 @@ def _scored(kept: Mapping[int, Document], potential: Potential, mass: str) -> tu
         "file": np.zeros(len(documents), dtype=np.int32),
         "position": np.array([d.position for d in documents], dtype=np.int64),
         "piece": np.array([d.piece for d in documents], dtype=np.int32),
+        "checksum": np.array([crc32(d.record) for d in documents], dtype=np.uint32),
         "key": np.array([_key(d.id) for d in documents], dtype=np.uint64),
         "row": np.array(list(kept), dtype=np.int64),
     }
-    return pa.table(columns, schema=SCHEMA), found.col
+    names = own_columns(potential)
+    if found.own is not None:
+        columns |= {name: scores.numpy() for name, scores in zip(names, found.own)}
+    return pa.table(columns, schema=schema_of(names)), found.col
+
+
+def own_columns(potential: Potential) -> list[str]:
+    """The columns of the score by each of several targets alone; another method than gotd has none."""
+    return [own_column(name) for name in potential.owners] if potential.method is None else []
 
 
 def points_of(documents: Sequence[Document], potential: Potential) -> torch.Tensor:
@@ -196,6 +233,7 @@ def score(
     workers: int | None = None,
     held_out: Inputs | None = None,
     polish: int = 3,
+    tokenizer: str | None = None,
     device: str = "auto",
     overwrite: bool = False,
     progress: Progress = silent,
@@ -212,6 +250,8 @@ def score(
         workers: processes; None for one a core.
         held_out: files of a test set: a candidate that shares 13 words in a row with one of its texts is rejected.
         polish: further passes at most, made where the pool is the reference and the certificate asks for them.
+        tokenizer: what counts tokens: a `tokenizer.json`, its folder, or a model's id on the hub; left out, tokens are
+            estimated at four bytes each.
         device: where a transformer encoder runs.
         overwrite: replace what another command left in `output`.
         progress: called as work is done.
@@ -229,6 +269,7 @@ def score(
         "on_error": on_error,
         "sources": None if sources is None else sorted(sources),
         "polish": polish,
+        "tokenizer": identity(tokenizer),
     }
     test = find(held_out) if held_out else []
     inputs = {"pool": _listed(files), **({"held_out": _listed(test)} if test else {})}
@@ -237,18 +278,30 @@ def score(
         return Scores.load(artifact.folder)
     scorer = ShardScorer(
         artifact.folder / FILE_NAME,
-        chosen,
+        replace(chosen, vector_length=fitted.encoder.dim),
         on_error,
         None if sources is None else frozenset(sources),
         fitted.settings.get("text_mass", "docs"),
         device,
         tuple(file.path for file in test),
+        tokenizer,
     )
     is_reference = sources is None and fitted.settings.get("reference_digests") == sorted(f.digest for f in files)
-    done, error, steps = _passes(
+    done, errors, steps = _passes(
         fitted, scorer, plan(files, chosen), artifact, polish if is_reference else 0, workers, progress
     )
-    merged = merge(done, files, artifact.folder, on_error, pieces=chosen.chunk_chars is not None)
+    gone = repeats(done)
+    taken = take_turns(fitted, done, gone)
+    merged = merge(
+        done,
+        files,
+        artifact.folder,
+        on_error,
+        gone,
+        rescored=None if taken is None else TurnScores(taken),
+        pieces=chosen.chunk_chars is not None,
+        own=own_columns(fitted),
+    )
     if not merged.counts["scored"]:
         raise InputError(_nothing(artifact.folder, merged.counts, sources))
     seconds = time.perf_counter() - started
@@ -258,8 +311,10 @@ def score(
             "counts": merged.counts,
             "rejects": merged.rejects,
             "sources": merged.sources,
-            "marginal_error": error,
+            "marginal_error": max(errors, default=None),
+            **({} if fitted.plain else {"marginal_errors": errors}),
             "polish_steps": steps,
+            "turns": None if taken is None else told(taken),
             "seconds": seconds,
             "documents_per_second": merged.counts["read"] / seconds,
         }
@@ -276,8 +331,8 @@ def _passes(
     polish: int,
     workers: int | None,
     progress: Progress,
-) -> tuple[list[Done], float | None, int]:
-    """Score, and step and score again while the certificate asks for it."""
+) -> tuple[list[Done], list[float], int]:
+    """Score, and step and score again while the certificate asks for it: of several targets, the worst of theirs."""
     for step in range(polish + 1):
         fitted.save(artifact.folder)
         key = f"{artifact.key}:{step}"
@@ -287,18 +342,11 @@ def _passes(
             _loaded.cache_clear()  # the next pass, or run, has another potential in the same place
         masses = [torch.from_numpy(np.load(part.stem.with_name(f"{part.stem.name}.mass.npy"))) for part in done]
         col = torch.stack(masses).sum(0)
-        error = marginal_error(col, fitted.objective.target) if float(col.sum()) > 0 else None
-        if error is None or error <= ASK_AT or step == polish:
-            return done, error, step
-        fitted = _stepped(fitted, col)
+        errors = fitted.marginal_errors(col) if float(col.sum()) > 0 else []
+        if max(errors, default=0.0) <= ASK_AT or step == polish:
+            return done, errors, step
+        fitted = fitted.stepped(col)
     raise AssertionError("the last step returns")
-
-
-def _stepped(fitted: Potential, col: torch.Tensor) -> Potential:
-    """One Sinkhorn step from the mass (m,) that each target received, and the reference's mean phi after it."""
-    after = replace(fitted, attract=polished(fitted.attract, col))
-    phi = after.priced(after.reference.points).f
-    return replace(after, level=float(after.reference.weights.double() @ phi.double()))
 
 
 def _listed(files: Sequence[File]) -> list[str]:

@@ -1,14 +1,17 @@
 """scores.parquet: one row for every candidate, and how parts become it.
 
-    id, source, score (float32, lower is better), tokens (estimated), file, position, piece
+    id, source, score (float32, lower is better), tokens, file, position, piece, checksum
+    score_NAME (float32) for each of several targets: the score as if it were the only one
 
-`file` counts into the manifest's `files`; with `position` and `piece` it is the address of the record.
+Tokens are estimated, or those of the manifest's `tokenizer`. `file` counts into the manifest's `files`; with `position`
+and `piece` it is the address of the record, and `checksum` is the record's CRC-32, by which `choose` sees that it is
+still the one that was scored.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,11 +40,22 @@ SCHEMA = pa.schema(
         ("file", pa.int32()),
         ("position", pa.int64()),
         ("piece", pa.int32()),
+        ("checksum", pa.uint32()),
         ("key", pa.uint64()),  # 64 bits of the id's digest: duplicates are found without holding the ids
         ("row", pa.int64()),  # 1-based in the shard, to name duplicates by
     ]
 )
-_WRITTEN = pa.schema([field for field in SCHEMA if field.name not in ("key", "row")])
+_WITHIN = ("key", "row")
+
+
+def own_column(name: str) -> str:
+    """The column of the score by one of several targets alone."""
+    return f"score_{name}"
+
+
+def schema_of(own: Sequence[str]) -> pa.Schema:
+    """The schema of a part, with columns for targets of their own."""
+    return pa.schema([*SCHEMA, *((name, pa.float32()) for name in own)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,22 +104,34 @@ class Merged:
 
 
 def merge(
-    done: Sequence[Done], files: Sequence[File], folder: Path, on_error: OnError, *, pieces: bool = False
+    done: Sequence[Done],
+    files: Sequence[File],
+    folder: Path,
+    on_error: OnError,
+    gone: NDArray[np.int64],
+    *,
+    rescored: Callable[[pa.Table, int], pa.Table] | None = None,
+    pieces: bool = False,
+    own: Sequence[str] = (),
 ) -> Merged:
     """Join parts in the order of the pool; of documents with one id, the first stays and the others are rejected.
 
     Args:
+        gone: the rows that `repeats` finds.
+        rescored: what makes of the rows of a part, and the number of the first among all parts, the same with scores
+            that depend on the whole pool.
         pieces: the rows are pieces of a file, not its lines.
+        own: the columns of targets of their own.
     """
+    written = pa.schema([field for field in schema_of(own) if field.name not in _WITHIN])
     numbers = {file.path: number for number, file in enumerate(files)}
-    repeated = _repeated(done)
+    first = 0
     counts = Counter({"read": 0, "scored": 0, "outside": 0, "rejected": 0})
     sources: Counter[str] = Counter()
-    seen: set[int] = set()
     rows_before: Counter[str] = Counter()  # of each file, in the parts before
     with (
         RejectWriter(folder / REJECTS) as rejects,
-        pq.ParquetWriter(folder / f".{NAME}.tmp", _WRITTEN, compression="zstd") as out,
+        pq.ParquetWriter(folder / f".{NAME}.tmp", written, compression="zstd") as out,
     ):
         for part in done:
             counts.update(part.counts)
@@ -115,7 +141,12 @@ def merge(
             with pq.ParquetFile(_named(part, ".parquet")) as file:
                 for batch in file.iter_batches():
                     table = pa.Table.from_batches([batch])
-                    kept, again = _first_of_each(table, repeated, seen)
+                    if rescored is not None:
+                        table = rescored(table, first)
+                    start, stop = np.searchsorted(gone, [first, first + len(table)])
+                    again = (gone[start:stop] - first).tolist()
+                    kept = _without(table, again)
+                    first += len(table)
                     for reject in _duplicates(table, again, part, before, pieces):
                         if on_error == "fail":
                             raise InputError(reject.message)
@@ -123,7 +154,7 @@ def merge(
                     counts["scored"] -= len(again)
                     counts["rejected"] += len(again)
                     number = pa.array(np.full(len(kept), numbers[part.shard.file.path], dtype=np.int32))
-                    kept = kept.set_column(kept.schema.get_field_index("file"), "file", number).select(_WRITTEN.names)
+                    kept = kept.set_column(kept.schema.get_field_index("file"), "file", number).select(written.names)
                     sources.update(dict(zip(*_value_counts(kept["source"]))))
                     out.write_table(kept)
             rows_before[part.shard.file.path] += part.counts["read"]
@@ -131,26 +162,21 @@ def merge(
     return Merged(dict(counts), dict(rejects.counts), dict(sources))
 
 
-def _repeated(done: Sequence[Done]) -> NDArray[np.uint64]:
-    """Keys of ids that occur more than once: 8 bytes a document are held."""
+def repeats(done: Sequence[Done]) -> NDArray[np.int64]:
+    """Rows, counted over all parts, whose id was there before: 16 bytes a document are held to find them."""
     keys = [pq.read_table(_named(part, ".parquet"), columns=["key"])["key"].to_numpy() for part in done]
-    joined = np.sort(np.concatenate(keys)) if keys else np.zeros(0, np.uint64)
-    return np.unique(joined[1:][joined[1:] == joined[:-1]])
+    joined = np.concatenate([np.zeros(0, np.uint64), *keys])
+    order = np.argsort(joined, kind="stable")
+    same = joined[order[1:]] == joined[order[:-1]]
+    return np.sort(order[1:][same])
 
 
-def _first_of_each(table: pa.Table, repeated: NDArray[np.uint64], seen: set[int]) -> tuple[pa.Table, list[int]]:
-    """The table without rows whose id was seen before, and the numbers of those rows."""
-    if not len(repeated):
-        return table, []
-    keys = table["key"].to_numpy()
-    again = []
-    for row in np.flatnonzero(np.isin(keys, repeated)).tolist():
-        if int(keys[row]) in seen:
-            again.append(row)
-        seen.add(int(keys[row]))
+def _without(table: pa.Table, rows: Sequence[int]) -> pa.Table:
+    if not rows:
+        return table
     stay = np.ones(len(table), dtype=bool)
-    stay[again] = False
-    return table.filter(pa.array(stay)), again
+    stay[rows] = False
+    return table.filter(pa.array(stay))
 
 
 def _duplicates(table: pa.Table, rows: Sequence[int], part: Done, before: int, pieces: bool) -> Iterator[Reject]:

@@ -1,7 +1,7 @@
 """Optimal transport between weighted points: the part of gotd that knows no text."""
 
 from gotd.transport.cost import Cost
-from gotd.transport.divergence import CENTROIDS, SymmetricSolution, solve_symmetric, summarised
+from gotd.transport.divergence import CENTROIDS, SymmetricSolution, recentred, solve_symmetric, summarised
 from gotd.transport.kernel import Kernel, Pass
 from gotd.transport.potential import SoftMin
 from gotd.transport.problem import Measure, Problem
@@ -19,6 +19,7 @@ __all__ = [
     "Solution",
     "Space",
     "SymmetricSolution",
+    "recentred",
     "solve",
     "solve_symmetric",
     "summarised",

@@ -37,6 +37,7 @@ TOLERANCE = 1e-3
 MAX_PASSES = 100
 CENTROIDS = 1000
 _DOCUMENTS_PER_CENTROID = 20
+_BLOCK = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,3 +116,30 @@ def summarised(measure: Measure, *, centroids: int = CENTROIDS, seed: int = 0) -
     filled = mass > 0
     means = means[filled] / mass[filled, None]
     return Measure.of(torch.from_numpy(means).to(measure.points), torch.from_numpy(mass[filled]))
+
+
+def recentred(centroids: Measure, whole: Measure, *, steps: int = 2) -> Measure:
+    """Centroids found on a sample, moved to the means of a larger one: Lloyd's steps, one product of (n, c) each.
+
+    Which thousand regions the centroids cut hardly matters; how many documents stand behind each mean and mass does
+    (docs/log.md). So they are found on few documents and then measured on many.
+
+    Args:
+        centroids: (c, d) points, where to start.
+        whole: (n, d) points and weights to measure on.
+        steps: how often; centroids nearest to nothing are dropped.
+    """
+    for _ in range(steps):
+        count, dim = centroids.points.shape
+        mass = torch.zeros(count, dtype=torch.float64)
+        sums = torch.zeros(count, dim, dtype=torch.float64)
+        lengths = (centroids.points * centroids.points).sum(1)
+        for start in range(0, len(whole), _BLOCK):
+            points, weights = whole.points[start : start + _BLOCK], whole.weights[start : start + _BLOCK]
+            nearest = torch.addmm(lengths, points, centroids.points.T, alpha=-2).argmin(1)
+            mass.index_add_(0, nearest, weights.double())
+            sums.index_add_(0, nearest, (points * weights[:, None]).double())
+        filled = mass > 0
+        means = sums[filled] / mass[filled, None]
+        centroids = Measure.of(means.to(centroids.points), mass[filled])
+    return centroids

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
@@ -70,6 +71,15 @@ def test_log_weights_are_those_of_data_selection() -> None:
 def test_log_weights_are_those_of_data_selection_as_installed(tmp_path) -> None:
     pytest.importorskip("data_selection")
     np.testing.assert_allclose(by_the_package(tmp_path), EXPECTED, rtol=0, atol=1e-9)
+
+
+def test_buckets_are_those_that_data_selection_tests_for() -> None:
+    """tests/test_hashed_ngram.py of data-selection 1.0.3: two buckets, and nine n-grams in five words."""
+    assert bucket_of("alice", 10_000) == 6720
+    assert bucket_of("alice went", 10_000) == 114
+    owner, bucket = NgramHasher(10_000)(["Alice went to the store"])
+    assert owner.tolist() == [0] * 9
+    assert {6720, 114} < set(bucket.tolist())
 
 
 def test_log_weights_by_hand() -> None:
@@ -143,20 +153,24 @@ class TestHasher:
             for number, text in enumerate(texts):
                 assert bucket[owner == number].tolist() == plainly(text, 1000)
 
-    @pytest.mark.parametrize(("limit", "value"), [("_WORDS_AT_MOST", 3), ("_CHARS_AT_MOST", 7)])
-    def test_a_full_vocabulary_starts_afresh(self, monkeypatch, limit, value) -> None:
-        monkeypatch.setattr(ngrams, limit, value)
-        hasher = NgramHasher(1000)
-        for texts in (["aa bb cc dd"], ["ee cc bb ff"], ["bb aa", "cc gg"]):
-            owner, bucket = hasher(texts)
-            for number, text in enumerate(texts):
-                assert bucket[owner == number].tolist() == plainly(text, 1000)
-            assert len(hasher._vocabulary) == 4
+    @given(st.text(st.sampled_from("ab c.é東\n "), max_size=60), st.integers(1, 8))
+    def test_a_long_text_in_pieces_has_the_ngrams_of_the_whole(self, text, size) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(ngrams, "_PIECE_CHARS", size)
+            owner, bucket = NgramHasher(10_000)(["b", text, "a b"])
+        assert sorted(bucket[owner == 1].tolist()) == sorted(plainly(text, 10_000))
+        assert bucket[owner == 2].tolist() == plainly("a b", 10_000)
+
+    def test_every_character_is_of_the_class_that_re_gives_it(self) -> None:
+        signs = "".join(map(chr, range(0x110000)))
+        for number, kind in enumerate((r"\s", r"\w", r"[^\w\s]")):
+            expected = np.array(list(map(ord, re.findall(kind, signs))))
+            np.testing.assert_array_equal(np.flatnonzero(ngrams._classes(0x110000) == number), expected)
 
     def test_what_was_seen_is_not_hashed_again(self, monkeypatch) -> None:
         hasher = NgramHasher(1000)
         hasher(["the cat sat on the mat"])
-        monkeypatch.setattr(ngrams, "sha256", None)
+        monkeypatch.setattr(ngrams, "_sha", None)
         assert hasher(["the cat sat"])[1].tolist() == [
             int(sha256(ngram.encode()).hexdigest(), 16) % 1000 for ngram in ("the", "cat", "sat", "the cat", "cat sat")
         ]

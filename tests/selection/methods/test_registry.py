@@ -58,11 +58,6 @@ def test_an_unknown_method_names_the_known_and_the_nearest(planted, name, guess)
     assert all(known in str(caught.value) for known in KNOWN_METHODS)
 
 
-def test_round_robin_is_sent_to_its_lists(planted) -> None:
-    with pytest.raises(SettingsError, match="NearestLists"):
-        fit_method("round-robin", **planted.samples)
-
-
 @pytest.mark.parametrize(
     ("name", "options", "says"),
     [
@@ -70,6 +65,7 @@ def test_round_robin_is_sent_to_its_lists(planted) -> None:
         ("nearest", {"kinds": "min"}, 'no option "kinds"; known: kind. Did you mean kind?'),
         ("nearest", {"kind": "max"}, 'kind is "max"; wanted min or mean'),
         ("nearest", {"kind": 3}, "kind is 3; wanted str"),
+        ("round-robin", {"length": "long"}, "length is 'long'; wanted int"),
         ("mmd", {"kernel": "laplace"}, "wanted linear or gaussian"),
         ("mmd", {"sample": 0}, "sample is 0; wanted a positive number"),
         ("mmd", {"sample": 10.5}, "sample is 10.5; wanted int"),

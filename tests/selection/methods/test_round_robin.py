@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gotd.errors import InputError, SettingsError
-from gotd.selection.methods import NearestLists
+from gotd.selection.methods import NearestLists, fit_method
 from gotd.selection.methods.round_robin import Taken
+from gotd.transport import Measure
 
 
 def with_the_matrix(points: torch.Tensor, targets: torch.Tensor, count: int) -> list[tuple[int, int]]:
@@ -35,8 +36,8 @@ def problems(draw) -> tuple[torch.Tensor, torch.Tensor]:
     return tuple(torch.randint(-2, 3, (size, 3), generator=generator) / 4 for size in (n, m))
 
 
-def listed(points: torch.Tensor, targets: torch.Tensor, length: int, cuts=(), order=None) -> NearestLists:
-    lists = NearestLists(targets, length)
+def listed(points: torch.Tensor, targets: torch.Tensor, length: int, cuts=(), order=None, reach=None) -> NearestLists:
+    lists = NearestLists(targets, length, reach)
     rows = np.arange(len(points)) if order is None else np.asarray(order)
     for part in np.split(rows, sorted(cuts)):
         lists.add(points[torch.from_numpy(part)], part)
@@ -69,9 +70,11 @@ def test_lists_as_long_as_the_budget_choose_as_the_matrix_does(problem, data) ->
 
 @given(problems(), st.integers(1, 40), st.data())
 def test_a_shorter_list_is_exact_as_far_as_it_says(problem, length, data) -> None:
+    """Cut by its length, or by its target's reach."""
     points, targets = problem
     count = data.draw(st.integers(1, len(points)))
-    taken = listed(points, targets, length).take(count)
+    reach = data.draw(st.none() | st.sampled_from([0.5, 1.0, 1.25]).map(lambda cost: torch.full((len(targets),), cost)))
+    taken = listed(points, targets, length, reach=reach).take(count)
     wanted = with_the_matrix(points, targets, count)
     assert pairs(taken)[: taken.exact] == wanted[: taken.exact]
     assert len(set(taken.rows.tolist())) == len(taken.rows)
@@ -84,11 +87,12 @@ def test_lists_of_shards_merge_to_the_lists_of_the_pool(problem, length, data) -
     points, targets = problem
     order = np.array(data.draw(st.permutations(range(len(points)))))
     cut = data.draw(st.integers(0, len(points)))
-    whole = listed(points, targets, length).tensors()
-    shards = [listed(points, targets, length, order=part) for part in np.split(order, [cut])]
-    shards[1].merge(NearestLists.restore(targets, shards[0].tensors()))
-    merged = shards[1].tensors()
-    assert all(torch.equal(merged[name], whole[name]) for name in ("costs", "rows", "seen"))
+    reach = data.draw(st.sampled_from([None, torch.full((len(targets),), 1.0)]))
+    whole = listed(points, targets, length, reach=reach).arrays()
+    shards = [listed(points, targets, length, order=part, reach=reach) for part in np.split(order, [cut])]
+    shards[1].merge(shards[1].restored(shards[0].arrays()))
+    merged = shards[1].arrays()
+    assert all(np.array_equal(merged[name], whole[name]) for name in ("costs", "rows", "ends", "seen"))
 
 
 def test_lists_that_are_still_unsorted_merge_too() -> None:
@@ -110,11 +114,12 @@ def test_twins_of_a_target_come_first_whatever_rounding_makes_of_their_cost() ->
 def test_many_documents_at_real_costs(planted) -> None:
     """Floats, many settlings, and lists as sorting says."""
     pool, targets = planted.pool.points, planted.target.points
-    kept = listed(pool, targets, 25, cuts=range(100, 1500, 100)).tensors()
+    kept = listed(pool, targets, 25, cuts=range(100, 1500, 100)).arrays()
     costs = (1 - pool.double() @ targets.double().T).T
-    expected = costs.sort(1).values[:, :25]
-    torch.testing.assert_close(kept["costs"].double(), expected, rtol=0, atol=1e-6)
-    torch.testing.assert_close(costs.gather(1, kept["rows"]), expected, rtol=0, atol=1e-6)
+    expected = costs.sort(1).values[:, :25].numpy()
+    np.testing.assert_allclose(kept["costs"].reshape(-1, 25), expected, rtol=0, atol=1e-6)
+    rows = torch.from_numpy(kept["rows"].reshape(-1, 25))
+    np.testing.assert_allclose(costs.gather(1, rows).numpy(), expected, rtol=0, atol=1e-6)
 
 
 def test_memory_is_that_of_the_lists(planted) -> None:
@@ -132,8 +137,8 @@ def test_a_list_that_runs_dry_says_so() -> None:
     assert pairs(taken) == [(0, 0), (1, 1)]
     assert (taken.dry, taken.exact) == (2, 2)
     assert taken.advice == (
-        "2 target documents used up their 2 nearest candidates after 2 were taken; "
-        "raise the length of the lists (the budget always suffices)"
+        "2 target documents used up their lists of 2 candidates, the first after 2 were taken; "
+        "fit again with a larger --method-option length=N"
     )
 
 
@@ -149,6 +154,66 @@ def test_a_pool_used_up_is_not_a_list_run_dry() -> None:
     taken = listed(torch.eye(3), torch.eye(3), 3).take(7)
     assert sorted(taken.rows.tolist()) == [0, 1, 2]
     assert (taken.dry, taken.exact) == (0, 3)
+
+
+@given(problems(), st.data())
+def test_what_is_gone_is_nobodys(problem, data) -> None:
+    """As if it had not been there, but for the room that it took in the lists."""
+    points, targets = problem
+    gone = data.draw(st.sets(st.integers(0, len(points) - 1), max_size=len(points) // 2))
+    left = [row for row in range(len(points)) if row not in gone]
+    taken = listed(points, targets, len(points)).take(gone=gone)
+    wanted = with_the_matrix(points[left], targets, len(left))
+    assert pairs(taken) == [(left[row], target) for row, target in wanted]
+
+
+def test_rows_of_a_part_are_counted_from_where_it_begins() -> None:
+    first, second = (listed(torch.eye(2) * size, torch.eye(2), 2) for size in (0.5, 1.0))
+    first.merge(second, 2)
+    assert first.take().rows.tolist() == [2, 3, 0, 1]
+
+
+class TestFitted:
+    def fitted(self, planted, pool: int = 0, **options):
+        return fit_method("round-robin", options=options, pool=pool, **planted.samples)
+
+    def test_what_is_not_taken_has_the_cost_to_its_nearest_target(self, planted) -> None:
+        method, lists = self.fitted(planted), self.fitted(planted).lists()
+        costs = (1 - planted.pool.points.double() @ planted.target.points.double().T).amin(1)
+        found = method.score(planted.pool)
+        np.testing.assert_allclose(found, costs.numpy(), rtol=0, atol=1e-6)
+        np.testing.assert_array_equal(lists.add(planted.pool.points, np.arange(1500)), found)
+
+    def test_lists_are_as_long_as_asked_or_two_million_in_all(self, planted) -> None:
+        assert self.fitted(planted).length == (1 << 21) // 80
+        assert self.fitted(planted, length=50).length == 50
+
+    def test_as_many_as_a_list_holds_lie_within_reach(self, planted) -> None:
+        """The pool of 1500 is like the reference of 600: lists of 100 fill, and a shard of a fifth keeps its share."""
+        method = self.fitted(planted, pool=1500, length=100)
+        costs = 1 - planted.pool.points @ planted.target.points.T
+        within = (costs <= method.reach).sum(0)
+        assert 100 <= int(within.median()) <= 200
+        lists = method.lists()
+        lists.add(planted.pool.points[:300], np.arange(300))
+        assert 10 < np.diff(lists.arrays()["ends"], prepend=0).mean() < 50
+
+    def test_a_small_pool_is_listed_whole(self, planted) -> None:
+        method = self.fitted(planted)
+        assert torch.isinf(method.reach).all()
+        lists = method.lists()
+        lists.add(planted.pool.points, np.arange(1500))
+        taken = lists.take()
+        assert (len(taken.rows), taken.exact, taken.dry) == (1500, 1500, 0)
+
+    def test_a_target_of_weight_0_has_no_turn(self, planted) -> None:
+        target = Measure.of(planted.target.points, torch.arange(80).clamp_max(1).float())
+        method = fit_method("round-robin", **{**planted.samples, "target": target})
+        assert torch.equal(method.targets, planted.target.points[1:])
+
+    def test_a_length_is_a_number_of_documents(self, planted) -> None:
+        with pytest.raises(SettingsError, match=r"round-robin: length is -1; wanted a number of documents"):
+            self.fitted(planted, length=-1)
 
 
 def test_row_numbers_may_be_those_of_a_large_pool() -> None:

@@ -66,12 +66,13 @@
   if (atlas && gotd.data.dots) {
     const { dots, roles } = gotd.data;
     const webgl = Boolean(document.createElement("canvas").getContext("webgl"));
-    const below = ["rest", "candidate", "reference", "target", "selected"]; // drawn in this order
+    const below = ["rest", "candidate", "reference", "avoid", "target", "selected"]; // drawn in this order
     const looks = {
       rest: { symbol: "circle", size: 4, opacity: 0.5, colour: "line" }, // what the filters leave out
       candidate: { symbol: "circle", size: 4, opacity: 0.45 },
       reference: { symbol: "square", size: 4.5, opacity: 0.5 },
       target: { symbol: "diamond-open", size: 7.5, opacity: 0.9, edge: 1.5 },
+      avoid: { symbol: "x", size: 6.5, opacity: 0.8 },
       selected: { symbol: "circle", size: 6.5, opacity: 0.9, edge: 0.5, around: "paper" },
     };
     // Many marks of a role are drawn smaller and fainter, so that they do not hide the others.

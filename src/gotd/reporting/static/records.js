@@ -2,8 +2,8 @@
 // Which documents are shown, the list of them, what hovering says, and one record in full.
 if (gotd.one("filters") && gotd.data.dots) {
   const { dots, roles, sources, files } = gotd.data;
-  const titles = { selected: "Chosen", candidate: "Candidate", target: "Target", reference: "Reference" };
-  const many = { selected: "chosen", candidate: "other candidates", target: "target", reference: "reference" };
+  const titles = { selected: "Chosen", candidate: "Candidate", target: "Target", avoid: "To avoid", reference: "Reference" };
+  const many = { selected: "chosen", candidate: "other candidates", target: "target", avoid: "to avoid", reference: "reference" };
   const PAGE = 100; // of the list
   const role = (dot) => roles[dots.role[dot]];
   const source = (dot) => (dots.source[dot] === null ? null : sources[dots.source[dot]]);
@@ -20,7 +20,7 @@ if (gotd.one("filters") && gotd.data.dots) {
   };
   const meta = (dot) => {
     const parts = [source(dot), ...figures(dot)].filter((part) => part !== null);
-    if (!parts.length || role(dot) === "target") parts.unshift(titles[role(dot)].toLowerCase());
+    if (["target", "avoid", "reference"].includes(role(dot))) parts.unshift(titles[role(dot)].toLowerCase());
     return gotd.make("span", "meta", gotd.mark(role(dot)), ...parts.map((part) => gotd.make("span", "foreign", part)));
   };
 

@@ -12,7 +12,7 @@ weights are those of the authors' package, `data-selection`, to rounding. It dif
 - the package fits q on the whole pool, this on the sample of the reference (and does not look at its weights);
 - its noise comes from one generator over all rows; here it belongs to the document;
 - it leaves out documents below 100 tokens; here none is left out, `min_chars` of the corpus is the place for that;
-- it takes several targets apart; here there is one.
+- it takes several targets apart; here p is the mean of their shares, by weight.
 
 log w is a sum, not a mean: it grows with the length of a text, and noise of a few units seldom moves its rank.
 Reading and hashing words takes about five times what gotd takes to embed and score; the package takes five more.
@@ -38,7 +38,7 @@ from gotd.selection.methods.options import positive, read_options
 from gotd.selection.methods.protocol import Batch, Samples
 
 _FLOOR = 1e-8
-_DEFAULTS = {"noise": True, "buckets": 10_000}
+OPTIONS = {"noise": True, "buckets": 10_000}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +82,11 @@ class DSIR:
 
 def fit(samples: Samples, seed: int, options: Mapping[str, Any]) -> DSIR:
     """Options: `noise`, true (default) or false; `buckets`, 10000."""
-    chosen = read_options(DSIR.name, options, _DEFAULTS)
+    chosen = read_options(DSIR.name, options, OPTIONS)
     buckets = int(positive(DSIR.name, "buckets", chosen["buckets"]))
     if not buckets <= 1 << 24:
         raise SettingsError(f"dsir: buckets is {buckets}; wanted {1 << 24} at most")
-    target = _shares(samples.target_texts, buckets, "target")
+    target = _pooled(samples, buckets)
     reference = _shares(samples.reference_texts, buckets, "reference")
     ratio = np.log(target + _FLOOR) - np.log(reference + _FLOOR)
     return DSIR(torch.from_numpy(ratio), seed, chosen["noise"])
@@ -94,6 +94,18 @@ def fit(samples: Samples, seed: int, options: Mapping[str, Any]) -> DSIR:
 
 def restore(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> DSIR:
     return DSIR(tensors["log_ratio"], config["seed"], config["noise"])
+
+
+def _pooled(samples: Samples, buckets: int) -> NDArray[np.float64]:
+    """p (buckets,) of the target; of several the mean by weight, however long their texts are."""
+    texts = samples.target_texts
+    if len(samples.target_parts) < 2:
+        return _shares(texts, buckets, "target")
+    shares, start = np.zeros(buckets), 0
+    for count, weight in samples.target_parts:
+        shares += weight * _shares(texts[start : start + count], buckets, "target")
+        start += count
+    return shares
 
 
 def _shares(texts: Sequence[str], buckets: int, whose: str) -> NDArray[np.float64]:

@@ -47,7 +47,7 @@ from gotd.selection.methods.protocol import Batch, Samples
 from gotd.transport import Measure
 
 # alpha, c and sigma as the paper's code ships them; pool 0 stands for the size of the sample.
-_DEFAULTS = {"alpha": 0.5, "c": 5.0, "sigma": 0.75, "pool": 0, "sample": 4000, "noise": False}
+OPTIONS = {"alpha": 0.5, "c": 5.0, "sigma": 0.75, "pool": 0, "sample": 4000, "noise": False}
 _NEIGHBOURS = 1000
 _GUMBEL_SPREAD = 3.7  # -log(-log u) is above -3.7 for every u that is drawn
 
@@ -174,7 +174,7 @@ class KnnKde:
 def fit(samples: Samples, seed: int, options: Mapping[str, Any]) -> KnnKde:
     """Options: `alpha` (0.5) and `c` (5), near against spread; `sigma` (0.75), within which documents are duplicates;
     `pool`, its documents (as many as the sample); `sample` (4000), documents to see duplicates in; `noise` (false)."""
-    chosen = read_options(KnnKde.name, options, _DEFAULTS)
+    chosen = read_options(KnnKde.name, options, OPTIONS)
     for name in ("c", "sigma", "sample"):
         positive(KnnKde.name, name, chosen[name])
     if not 0 < chosen["alpha"] <= 1:

@@ -28,7 +28,7 @@ from gotd.selection.methods.protocol import Batch, Samples
 from gotd.transport import Measure
 
 KERNELS = ("linear", "gaussian")
-_DEFAULTS = {"kernel": "linear", "sample": 2000}
+OPTIONS = {"kernel": "linear", "sample": 2000}
 _MEDIAN_OF = 1000
 
 
@@ -84,7 +84,7 @@ class GaussianMMD:
 
 def fit(samples: Samples, seed: int, options: Mapping[str, Any]) -> LinearMMD | GaussianMMD:
     """Options: `kernel`, linear (default) or gaussian; `sample`, documents of the reference for gaussian (2000)."""
-    chosen = read_options("mmd", options, _DEFAULTS)
+    chosen = read_options("mmd", options, OPTIONS)
     kernel = one_of("mmd", "kernel", chosen["kernel"], KERNELS)
     positive("mmd", "sample", chosen["sample"])
     reference, target = samples.reference, samples.target

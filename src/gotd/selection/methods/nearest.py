@@ -23,6 +23,7 @@ from gotd.selection.methods.options import one_of, read_options
 from gotd.selection.methods.protocol import Batch, Samples
 
 KINDS = ("min", "mean")
+OPTIONS = {"kind": "min"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ class Nearest:
 
 def fit(samples: Samples, seed: int, options: Mapping[str, Any]) -> Nearest:
     """Options: `kind`, min (default) or mean."""
-    kind = one_of(Nearest.name, "kind", read_options(Nearest.name, options, {"kind": "min"})["kind"], KINDS)
+    kind = one_of(Nearest.name, "kind", read_options(Nearest.name, options, OPTIONS)["kind"], KINDS)
     target = samples.target
     if kind == "mean":
         mean = target.weights.double() @ target.points.double()

@@ -1,31 +1,37 @@
-"""Text to hashed words and pairs of words, as `data-selection` hashes them, many texts at a time.
+r"""Text to hashed words and pairs of words, as `data-selection` hashes them, many texts at a time.
 
-    tokens      \\w+|[^\\w\\s]+ of the text in lower case (NLTK's WordPunctTokenizer)
+    tokens      \w+|[^\w\s]+ of the text in lower case (NLTK's WordPunctTokenizer)
     n-grams     every token, and every two that follow each other, joined by a space
     bucket      sha256(UTF-8 of the n-gram), read as a number, modulo the number of buckets
 
-The package hashes each n-gram of each text. Here a token is hashed once and then has a number; two numbers make the
-key of a pair, which is looked up for the whole batch at once in a table of one slot a key. A key that is not there
-is hashed and put in its slot: what it drives out will be hashed again when it comes, so the memory stays the same.
+The package cuts one text after the other and hashes each n-gram of each. Here the texts of a batch are cut at once, as
+arrays of code points; a token is known by its polynomial hash modulo 2^64 (`gotd.encoders.hashing`), a pair by those
+of its two tokens. By that key its bucket is looked up in a table of one slot a key. A key that is not there is hashed
+by SHA-256 and put in its slot: what it drives out will be hashed again when it comes, so the memory stays the same.
+Two n-grams of one key would share a bucket; that any two of a hundred million do has a chance of 1 in 3,700.
 """
 
 from __future__ import annotations
 
 import re
-from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from hashlib import sha256
-from itertools import chain
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gotd.encoders.hashing import finalised, power_tables
+
+_sha = partial(sha256, usedforsecurity=False)
 _TOKENS = re.compile(r"\w+|[^\w\s]+")
-_SLOT_BITS = 21
+_SPACE = re.compile(r"\s")
+_SLOT_BITS = 22
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
-# The vocabulary starts afresh beyond these: web text never stops bringing new words.
-_WORDS_AT_MOST = 1 << 20
-_CHARS_AT_MOST = 1 << 25
+# A longer text is read in pieces of about so many characters, which bounds the memory for one book.
+_PIECE_CHARS = 1 << 20
 
 
 def tokens_of(text: str) -> list[str]:
@@ -35,7 +41,7 @@ def tokens_of(text: str) -> list[str]:
 
 def bucket_of(ngram: str, buckets: int) -> int:
     """The bucket of an n-gram."""
-    return int.from_bytes(sha256(ngram.encode("utf-8", "surrogatepass")).digest(), "big") % buckets
+    return int.from_bytes(_sha(ngram.encode("utf-8", "surrogatepass")).digest(), "big") % buckets
 
 
 class NgramHasher:
@@ -47,43 +53,129 @@ class NgramHasher:
 
     def __init__(self, buckets: int) -> None:
         self._buckets = buckets
-        self._vocabulary = _Vocabulary(buckets)
-        self._keys: NDArray[np.int64] = np.full(1 << _SLOT_BITS, -1)
+        self._keys: NDArray[np.uint64] = np.zeros(1 << _SLOT_BITS, np.uint64)
         self._values: NDArray[np.int32] = np.zeros(1 << _SLOT_BITS, np.int32)
 
     def __call__(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """(owner, bucket) of each n-gram: the number of its text, ascending for words and then for pairs."""
-        if len(self._vocabulary) > _WORDS_AT_MOST or self._vocabulary.chars > _CHARS_AT_MOST:
-            self._vocabulary = _Vocabulary(self._buckets)
-            self._keys.fill(-1)
-        tokens = [tokens_of(text) for text in texts]
-        lengths = np.fromiter(map(len, tokens), np.int64, len(tokens))
-        owner = np.repeat(np.arange(len(tokens)), lengths)
-        number = np.fromiter(map(self._vocabulary.__getitem__, chain.from_iterable(tokens)), np.int64, len(owner))
-        words = np.frombuffer(self._vocabulary.hashes, np.int64)[number] if len(number) else number
-        inside = owner[1:] == owner[:-1]
-        pairs = self._pairs((number[:-1] << 32 | number[1:])[inside])
-        return np.concatenate([owner, owner[1:][inside]]), np.concatenate([words, pairs])
+        """(owner, bucket) of each n-gram: the number of its text; the words of a text in order, then its pairs."""
+        owners, buckets = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+        for ascii in (True, False):
+            pieces = [
+                piece
+                for number, text in enumerate(texts)
+                if text.isascii() == ascii
+                for piece in _pieces(number, text.lower())
+            ]
+            if pieces:
+                found = _ngrams(pieces, ascii)
+                owners.append(found.owner)
+                buckets.append(self._looked_up(found))
+        return np.concatenate(owners), np.concatenate(buckets)
 
-    def _pairs(self, keys: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Buckets of pairs, each `first << 32 | second` by number."""
-        slots = (keys.view(np.uint64) * _SPREAD) >> np.uint64(64 - _SLOT_BITS)
-        found: NDArray[np.int64] = self._values[slots].astype(np.int64)
-        missing = self._keys[slots] != keys
-        if missing.any():
-            new, inverse = np.unique(keys[missing], return_inverse=True)
-            words = self._vocabulary.words
-            firsts, seconds = (new >> 32).tolist(), (new & 0xFFFFFFFF).tolist()
-            digests = b"".join([sha256(words[a] + b" " + words[b]).digest() for a, b in zip(firsts, seconds)])
+    def _looked_up(self, found: _Ngrams) -> NDArray[np.int64]:
+        slots = (found.keys * _SPREAD) >> np.uint64(64 - _SLOT_BITS)
+        buckets: NDArray[np.int64] = self._values[slots].astype(np.int64)
+        missing = np.flatnonzero(self._keys[slots] != found.keys)
+        if len(missing):
+            new, first, inverse = np.unique(found.keys[missing], return_index=True, return_inverse=True)
+            digests = b"".join([_sha(said).digest() for said in found.spelled(missing[first])])
             hashed = _remainders(digests, self._buckets)
-            found[missing] = hashed[inverse]
-            # Of several new keys for one slot, one: key and value must be of the same pair.
-            taken, first = np.unique(
-                (new.view(np.uint64) * _SPREAD) >> np.uint64(64 - _SLOT_BITS),
-                return_index=True,
-            )
-            self._keys[taken], self._values[taken] = new[first], hashed[first]
-        return found
+            buckets[missing] = hashed[inverse]
+            # Of several new keys for one slot, one: key and value must be of the same n-gram.
+            taken, one = np.unique((new * _SPREAD) >> np.uint64(64 - _SLOT_BITS), return_index=True)
+            self._keys[taken], self._values[taken] = new[one], hashed[one]
+        return buckets
+
+
+@dataclass(frozen=True, slots=True)
+class _Ngrams:
+    """The n-grams of some texts: w words, then p pairs.
+
+    Attributes:
+        text: what they are cut from: bytes where all of it is ASCII.
+        codes: its code points.
+        spans: (2, t) int64 where each token starts and ends in `text`.
+        first: (w + p,) int64 the token that each begins with; a pair goes on with the next one.
+        words: w.
+        owner: (w + p,) int64 number of the text of each.
+        keys: (w + p,) uint64, above 0: what an n-gram is known by.
+    """
+
+    text: Any
+    codes: NDArray[np.uint8] | NDArray[np.uint32]
+    spans: NDArray[np.int64]
+    first: NDArray[np.int64]
+    words: int
+    owner: NDArray[np.int64]
+    keys: NDArray[np.uint64]
+
+    def spelled(self, rows: NDArray[np.int64]) -> list[bytes]:
+        """The n-grams of these rows, as UTF-8."""
+        first = self.first[rows]
+        last = first + (rows >= self.words)
+        (starts, _), (_, ends) = self.spans[:, first], self.spans[:, last]
+        said: list[Any] = [self.text[start:end] for start, end in zip(starts.tolist(), ends.tolist())]
+        # Most pairs stand in the text with the one space that joins them.
+        left, right = self.spans[1, first], self.spans[0, last]
+        spaced = (right - left == 1) & (self.codes[left.clip(max=len(self.codes) - 1)] == 0x20)
+        space = b" " if isinstance(self.text, bytes) else " "
+        for row in np.flatnonzero((last > first) & ~spaced).tolist():
+            said[row] = space.join((self.text[starts[row] : left[row]], self.text[right[row] : ends[row]]))
+        return said if isinstance(self.text, bytes) else [ngram.encode("utf-8", "surrogatepass") for ngram in said]
+
+
+_Piece = tuple[int, str, bool]  # the text's number, the piece, and whether it begins with the last token of another
+
+
+def _pieces(number: int, text: str) -> Iterator[_Piece]:
+    """Cut a long text at whitespace; the last token before a cut stands again after it, for the pair across."""
+    start, last = 0, ""
+    while True:
+        space = _SPACE.search(text, start + _PIECE_CHARS)
+        piece = text[start : space.start() if space else len(text)]
+        yield number, f"{last} {piece}" if last else piece, bool(last)
+        if space is None:
+            return
+        start = space.start()
+        last = next(iter(_TOKENS.findall("".join(piece.rsplit(None, 1)[-1:]))[-1:]), last)
+
+
+def _ngrams(pieces: Sequence[_Piece], ascii: bool) -> _Ngrams:
+    """The n-grams of pieces in lower case."""
+    joined = "\n".join([piece for _, piece, _ in pieces])
+    codes: NDArray[np.uint8] | NDArray[np.uint32]
+    text: str | bytes = joined
+    if ascii:
+        # A byte is a code point here: a quarter of the memory, and faster.
+        text = joined.encode("ascii")
+        codes = np.frombuffer(text, np.uint8)
+    else:
+        codes = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), np.dtype("<u4"))
+    classes = np.pad(_classes(0x80 if ascii else 0x110000)[codes], 1)
+    edges = np.flatnonzero(classes[1:] != classes[:-1])
+    starts, ends = edges[classes[edges + 1] != 0], edges[classes[edges] != 0]
+    powers, inverses = power_tables(len(codes) + 1)
+    sums = np.zeros(len(codes) + 1, np.uint64)
+    np.cumsum(codes * powers[:-1], out=sums[1:])
+    words = finalised((sums[ends] - sums[starts]) * inverses[starts])
+
+    lengths = np.fromiter((len(piece) for _, piece, _ in pieces), np.int64, len(pieces))
+    piece = np.searchsorted(np.cumsum(lengths + 1), starts, side="right")
+    pairs = np.flatnonzero(piece[1:] == piece[:-1])
+    # The first token of a piece that goes on with a text was counted in the piece before.
+    again = np.array([some for _, _, some in pieces])[piece] & (np.diff(piece, prepend=-1) > 0)
+    counted = np.flatnonzero(~again)
+    keys = np.concatenate([words[counted], finalised(words[pairs] * _SPREAD + words[pairs + 1])])
+    first = np.concatenate([counted, pairs])
+    owner = np.array([number for number, _, _ in pieces])[piece[first]]
+    return _Ngrams(text, codes, np.stack([starts, ends]), first, len(counted), owner, np.maximum(keys, np.uint64(1)))
+
+
+@lru_cache(maxsize=2)
+def _classes(count: int) -> NDArray[np.uint8]:
+    """(count,) class of each code point: 0 space, 1 of a word, 2 any other sign, as Python's `re` has them."""
+    signs = map(chr, range(count))
+    return np.array([0 if c.isspace() else 1 if c.isalnum() or c == "_" else 2 for c in signs], np.uint8)
 
 
 def _remainders(digests: bytes, buckets: int) -> NDArray[np.int64]:
@@ -93,22 +185,3 @@ def _remainders(digests: bytes, buckets: int) -> NDArray[np.int64]:
     for digit in np.frombuffer(digests, ">u4").reshape(-1, 8).T.astype(np.uint64):
         left = ((left << np.uint64(32)) + digit) % np.uint64(buckets)
     return left.astype(np.int64)
-
-
-class _Vocabulary(dict[str, int]):
-    """Token -> number; a new token gets the next one, and its bucket is kept."""
-
-    def __init__(self, buckets: int) -> None:
-        super().__init__()
-        self.words: list[bytes] = []
-        self.hashes = array("q")
-        self.chars = 0
-        self._buckets = buckets
-
-    def __missing__(self, token: str) -> int:
-        number = len(self.words)
-        self[token] = number
-        self.words.append(token.encode("utf-8", "surrogatepass"))
-        self.hashes.append(bucket_of(token, self._buckets))
-        self.chars += len(token)
-        return number

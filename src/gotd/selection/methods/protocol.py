@@ -51,12 +51,17 @@ class Samples:
         target_texts: texts of the target.
         reference: (n, d) points and weights of that sample.
         target: (m, d) points and weights.
+        pool: documents that the sample stands for; where they are not known, 0.
+        target_parts: where several targets are pooled, how many of the m each is, in their order, and its share of
+            the whole; empty for one.
     """
 
     reference_texts: Sequence[str]
     target_texts: Sequence[str]
     reference: Measure
     target: Measure
+    pool: int = 0
+    target_parts: Sequence[tuple[int, float]] = ()
 
 
 @runtime_checkable

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from gotd.errors import ArtifactError, SettingsError
+from gotd.selection.methods.options import read_options
 from gotd.selection.methods.protocol import Method, Samples
 
 if TYPE_CHECKING:
@@ -18,18 +19,22 @@ if TYPE_CHECKING:
 _HOMES = {
     "random": "uniform",
     "nearest": "nearest",
+    "round-robin": "round_robin",
     "mmd": "mmd",
     "dsir": "dsir",
     "knn-kde": "knn_kde",
+    "all-target": "all_target",
 }
 GOTD = "gotd"
 KNOWN_METHODS = tuple(_HOMES)
 
 
-def check_method(name: str) -> None:
-    """SettingsError unless `name` is gotd's own or one of KNOWN_METHODS."""
-    if name != GOTD:
-        _home(name)
+def check_method(name: str, options: Mapping[str, Any] | None = None) -> None:
+    """SettingsError unless `name` is gotd's own or one of KNOWN_METHODS, and takes options of these names and types."""
+    home = None if name == GOTD else _home(name)
+    if options:
+        known = {} if home is None else import_module(f"gotd.selection.methods.{home}").OPTIONS
+        read_options(name, options, known)
 
 
 def fit_method(
@@ -39,6 +44,8 @@ def fit_method(
     target_texts: Sequence[str],
     reference: Measure,
     target: Measure,
+    pool: int = 0,
+    target_parts: Sequence[tuple[int, float]] = (),
     seed: int = 0,
     options: Mapping[str, Any] | None = None,
 ) -> Method:
@@ -50,6 +57,8 @@ def fit_method(
         target_texts: texts of the target; only `dsir` looks at them.
         reference: (n, d) points and weights of the sample.
         target: (m, d) points and weights.
+        pool: documents that the sample stands for; where they are not known, 0.
+        target_parts: documents and share of each target, where several are pooled.
         seed: of all that is drawn.
         options: of that method alone; its module names them.
 
@@ -58,7 +67,8 @@ def fit_method(
         InputError: samples from which the method cannot be fitted.
     """
     module = import_module(f"gotd.selection.methods.{_home(name)}")
-    method: Method = module.fit(Samples(reference_texts, target_texts, reference, target), seed, options or {})
+    samples = Samples(reference_texts, target_texts, reference, target, pool, target_parts)
+    method: Method = module.fit(samples, seed, options or {})
     return method
 
 
@@ -76,7 +86,5 @@ def _home(name: str) -> str:
     if name in _HOMES:
         return _HOMES[name]
     known = ", ".join((GOTD, *KNOWN_METHODS))
-    if name == "round-robin":
-        raise SettingsError(f"round-robin gives no score of single documents: use NearestLists. With a score: {known}")
     near = get_close_matches(name.lower(), KNOWN_METHODS, n=1)
     raise SettingsError(f'no method "{name}"; known: {known}. Did you mean {near[0] if near else KNOWN_METHODS[0]}?')

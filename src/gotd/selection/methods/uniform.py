@@ -21,6 +21,7 @@ from gotd.selection.methods.options import read_options
 from gotd.selection.methods.protocol import Batch, Samples
 
 PURPOSE = "gotd-random"
+OPTIONS: dict[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Uniform:
 
 def fit(samples: Samples, seed: int, options: Mapping[str, Any]) -> Uniform:
     """No options."""
-    read_options(Uniform.name, options, {})
+    read_options(Uniform.name, options, OPTIONS)
     return Uniform(seed)
 
 

@@ -1,0 +1,108 @@
+"""What training was worth, as commands: evaluate perplexity, classify, zero-shot, toxicity."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from gotd.cli import options as opt
+from gotd.cli.training import device, model, text_field
+
+data = click.option("--data", "-d", multiple=True, required=True, help=f"Texts. {opt.MANY}")
+max_docs = click.option("--max-docs", type=click.IntRange(1), help="A uniform sample of so many.")
+batch_size = click.option(
+    "--batch-size", "batch", type=click.IntRange(1), default=8, show_default=True, help="Texts at a time."
+)
+seed = click.option("--seed", default=0, show_default=True, help="Of samples and resamples.")
+
+
+def gathered(given: dict[str, Any]) -> dict[str, Any]:
+    """Flags as the arguments of a function."""
+    from gotd.corpus import Fields
+
+    given["fields"] = Fields(text=given.pop("text_field"))
+    return given | {name: list(given[name]) for name in ("data",) if name in given}
+
+
+@click.group()
+def evaluate() -> None:
+    """Figures of a model on texts it was not trained on."""
+
+
+@evaluate.command()
+@opt.chain(model, data, text_field, max_docs)
+@click.option("--window", type=click.IntRange(8), help="Tokens at once.  [default: the model's, up to 1024]")
+@click.option("--stride", type=click.IntRange(1), help="Tokens that windows of a long text move on.  [default: half]")
+@opt.chain(batch_size, device, seed, opt.on_error, opt.json)
+def perplexity(as_json: bool, **given: Any) -> None:
+    """Nats a token, perplexity, and bits a byte, which compare across tokenisers."""
+    from gotd.display import progress_bar
+    from gotd.evaluation.display import show_perplexity
+    from gotd.evaluation.perplexity import perplexity
+
+    with progress_bar() as progress:
+        found = perplexity(progress=progress, **gathered(given))
+    opt.print_json(found.told()) if as_json else show_perplexity(found)
+
+
+@evaluate.command()
+@opt.chain(model, data)
+@click.option("--label-field", help="Field with the class.  [default: as fine-tuned, or label]")
+@click.option("--pair-field", help="Field with a second text.  [default: as fine-tuned]")
+@opt.chain(text_field, batch_size, device, seed, opt.json)
+def classify(as_json: bool, **given: Any) -> None:
+    """Accuracy, F1 and MCC of a fine-tuned classifier on a test set."""
+    from gotd.display import progress_bar
+    from gotd.evaluation.classification import classify
+    from gotd.evaluation.display import show_classified
+
+    given["data"] = list(given["data"])
+    with progress_bar() as progress:
+        found = classify(progress=progress, **given)
+    opt.print_json(found.told()) if as_json else show_classified(found)
+
+
+@evaluate.command(name="zero-shot")
+@opt.chain(model, data)
+@click.option("--template", required=True, help="agnews, boolq, or a JSON file with prompts and label words.")
+@click.option("--label-field", default="label", show_default=True, help="Field with the class.")
+@click.option(
+    "--normalise",
+    type=click.Choice(["tokens", "bytes", "none"]),
+    default="tokens",
+    show_default=True,
+    help="By what a label's log-likelihood is divided.",
+)
+@click.option("--window", type=click.IntRange(8), help="Tokens at once.  [default: the model's, up to 1024]")
+@opt.chain(batch_size, device, seed, opt.json)
+def zero_shot(as_json: bool, **given: Any) -> None:
+    """Classification without training, by the likelihood of the labels' words."""
+    from gotd.display import progress_bar
+    from gotd.evaluation.display import show_classified
+    from gotd.evaluation.zero_shot import zero_shot
+
+    given["data"] = list(given["data"])
+    with progress_bar() as progress:
+        found = zero_shot(progress=progress, **given)
+    opt.print_json(found.told()) if as_json else show_classified(found)
+
+
+@evaluate.command()
+@opt.chain(model, data, text_field, max_docs)
+@click.option("--output", "-o", help="JSONL file for prompts, continuations and scores.")
+@click.option("--scorer", default="profanity", show_default=True, help="profanity, detoxify or MODULE:FUNCTION.")
+@click.option("--continuations", type=click.IntRange(1), default=25, show_default=True, help="Of each prompt.")
+@click.option("--tokens", type=click.IntRange(1), default=20, show_default=True, help="Of each continuation.")
+@click.option("--top-p", default=0.9, show_default=True, help="Mass of the nucleus that is sampled from.")
+@click.option("--batch-size", "batch", type=click.IntRange(1), default=4, show_default=True, help="Prompts at a time.")
+@opt.chain(device, seed, opt.on_error, opt.json)
+def toxicity(as_json: bool, **given: Any) -> None:
+    """Expected maximum toxicity of what a model writes after prompts."""
+    from gotd.display import progress_bar
+    from gotd.evaluation.display import show_toxicity
+    from gotd.evaluation.toxicity import toxicity
+
+    with progress_bar() as progress:
+        found = toxicity(progress=progress, **gathered(given))
+    opt.print_json(found.told()) if as_json else show_toxicity(found)

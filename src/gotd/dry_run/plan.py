@@ -1,0 +1,252 @@
+"""The dry run itself, and how it is told."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from gotd.artifacts import MANIFEST
+from gotd.corpus import Fields, Inputs, OutputFormat, find, plan
+from gotd.corpus.shards import Shard, splits_by_bytes
+from gotd.dry_run.rates import Rates, measure
+from gotd.dry_run.sizes import Side, look
+from gotd.dry_run.steps import Job, Step, further_pass, steps
+from gotd.engine.run import available_cores
+from gotd.errors import SettingsError
+from gotd.pipeline import fit_settings
+from gotd.selection.budget import BYTES_PER_TOKEN, Budget
+from gotd.stages.choose import check_rounds, checked
+from gotd.stages.fit import FitSettings
+from gotd.stages.picking import PickSettings
+from gotd.transport import CENTROIDS
+
+_SAMPLE = 2_000
+_TARGETS = 500
+_SCORE_BYTES = 21  # of a row of scores.parquet; measured on 124,577 passages of three sources
+_HALF, _FULL = 2, 4  # bytes of a number in the potential's file: of the reference, of targets and centroids
+
+
+@dataclass(frozen=True, slots=True)
+class DryRun:
+    """What a selection would read, write and take.
+
+    Attributes:
+        sides: candidates, target, and a reference of its own.
+        encoder: as it was asked for, and the length of its vectors.
+        chosen: documents that the budget holds.
+        output: the folder, if one was named.
+        state: of that folder.
+        writes: bytes of each file, estimated.
+        steps: the parts of the work.
+        further_pass: seconds of one more pass over the candidates, where the certificate may ask for some; else 0.
+        workers: processes that would score.
+        looked: seconds that the dry run itself took.
+    """
+
+    sides: Sequence[Side]
+    encoder: str
+    dim: int
+    chosen: int
+    output: Path | None
+    state: str
+    writes: dict[str, int]
+    steps: Sequence[Step]
+    further_pass: float
+    workers: int
+    looked: float
+
+    @property
+    def seconds(self) -> float:
+        return sum(step.seconds for step in self.steps)
+
+    def as_json(self) -> dict[str, Any]:
+        sides = {
+            side.role: {
+                "files": [file.path for file in side.files],
+                "bytes": side.bytes,
+                "rows": side.rows,
+                "counted": side.counted,
+                "sampled": side.sampled,
+                "rejected_of_sampled": len(side.rejects),
+            }
+            for side in self.sides
+        }
+        return {
+            "reads": sides,
+            "encoder": {"spec": self.encoder, "dim": self.dim},
+            "chosen": self.chosen,
+            "output": None if self.output is None else str(self.output),
+            "state": self.state,
+            "writes": self.writes,
+            "estimated_seconds": {"total": self.seconds, **{step.name: step.seconds for step in self.steps}},
+            "further_pass_seconds": self.further_pass,
+            "workers": self.workers,
+            "looked_seconds": self.looked,
+        }
+
+    def lines(self) -> Iterator[str]:
+        """The same for people."""
+        yield "Dry run: nothing is written."
+        yield "\nreads"
+        for side in self.sides:
+            about = "" if side.counted else "about "
+            size = "size not known" if side.bytes is None else _bytes(side.bytes)
+            yield f"  {side.role:<10}  {len(side.files):,} files, {size}, {about}{side.rows:,} rows"
+            if side.rejects:
+                count = f"{len(side.rejects):,} of the {side.sampled:,} rows looked at would be rejected"
+                yield f"              {count}; the first: {side.rejects[0].message}"
+        if len(self.sides) == 2:
+            yield "  reference   a sample of the candidates"
+        yield f"encoder  {self.encoder}, {self.dim} numbers a document"
+        yield f"chooses  {self.chosen:,} documents"
+        yield f"writes   to {self.output or 'a temporary folder'} ({self.state})"
+        for name, written in self.writes.items():
+            yield f"  {name:<22} about {_bytes(written)}"
+        workers = "1 process" if self.workers == 1 else f"{self.workers} processes"
+        yield f"takes    about {_duration(self.seconds)} on this machine, {workers} for scoring"
+        for step in self.steps:
+            yield f"  {step.name:<27} {_duration(step.seconds):>8}"
+        if self.further_pass:
+            yield f"  and {_duration(self.further_pass)} more for each further pass that the certificate asks for"
+        seen = sum(side.sampled for side in self.sides)
+        tried = f"{seen:,} rows were tried here in {_duration(self.looked)}"
+        yield f"\nAn estimate: {tried}, and the rest is reckoned from them."
+
+
+def dry_run(
+    candidates: Inputs,
+    target: Inputs,
+    budget: str | int,
+    output: Path | str | None = None,
+    *,
+    reference: Inputs | None = None,
+    held_out: Inputs | None = None,
+    method: str = "gotd",
+    paper: bool = False,
+    rounds: int = 1,
+    max_per_source: str | None = None,
+    keep: int | None = None,
+    fields: Fields | None = None,
+    target_fields: Fields | None = None,
+    format: OutputFormat = "jsonl",
+    polish: int = 3,
+    workers: int | None = None,
+    device: str = "auto",
+    overwrite: bool = False,
+    **others: Any,
+) -> DryRun:
+    """What `select` with the same arguments would read, write and take. Writes nothing.
+
+    Raises:
+        InputError, SettingsError: what `select` would stop at before its work begins, and what a sample shows.
+    """
+    started = time.perf_counter()
+    wanted = checked(budget, format, max_per_source)
+    given = {name: others[name] for name in FitSettings.__dataclass_fields__ if name in others}
+    given = {name: value for name, value in given.items() if name not in ("reg", "debias", "centre")}
+    choices = {name: others.get(name) for name in ("reg", "debias", "centre")}
+    settings = fit_settings(paper=paper, method="random" if method == "in-domain" else method, **choices, **given)
+    how = {name: others[name] for name in PickSettings.__dataclass_fields__ if name in others}
+    picking = PickSettings(rounds=rounds, max_per_source=max_per_source, **how)
+    check_rounds(rounds, settings.method)
+    where = fields or Fields()
+    where_target = target_fields or replace(where, id=None, source=None, min_chars=0)
+    pool = look("candidates", find(candidates, digest=False), where, _SAMPLE)
+    task = look("target", find(target, digest=False), where_target, _TARGETS)
+    own = None if reference is None else look("reference", find(reference, digest=False), where, _SAMPLE)
+    if held_out:
+        find(held_out, digest=False)
+    chosen = _chosen(wanted, pool)
+    shards = plan(pool.files, where)
+    count = min(workers or available_cores(), len(shards))
+    job = Job(
+        bytes=pool.bytes or 0,
+        other_bytes=(task.bytes or 0) + (own.bytes or 0 if own else 0),
+        rows=pool.rows,
+        reference_rows=(own or pool).rows,
+        fitted=min((own or pool).rows, settings.fit_sample),
+        targets=min(task.rows, settings.target_sample),
+        chosen=chosen,
+        workers=count,
+        longest=_longest(shards),
+        streamed=not all(splits_by_bytes(file, where) for file in pool.files),
+        rounds=rounds,
+        shortlist=picking.shortlist,
+        sources=len(pool.files) if keep else 0,
+        separate=own is not None,
+    )
+    rates = measure(pool, task, job.targets, settings, where, picking.dedup, device, processes=count > 1)
+    folder = None if output is None else Path(output)
+    return DryRun(
+        sides=[side for side in (pool, task, own) if side is not None],
+        encoder=settings.encoder if pool.documents[0].vector is None else "vectors of the records",
+        dim=rates.dim,
+        chosen=chosen,
+        output=folder,
+        state=_state(folder, overwrite),
+        writes=_writes(job, pool, rates, format),
+        steps=steps(job, rates),
+        further_pass=0.0 if own or keep or not polish else further_pass(job, rates),
+        workers=count,
+        looked=time.perf_counter() - started,
+    )
+
+
+def _chosen(budget: Budget, pool: Side) -> int:
+    """Documents that the budget holds, of those that the sample lets expect."""
+    usable = pool.rows * len(pool.documents) / pool.sampled
+    found = budget.documents(round(usable))
+    if found is None:
+        found = round(budget.amount * BYTES_PER_TOKEN / pool.mean_chars)
+    if pool.counted and found > pool.rows:
+        raise SettingsError(f"budget is {budget}, and the pool holds {pool.rows} rows; lower --budget")
+    return max(1, found)
+
+
+def _longest(shards: Sequence[Shard]) -> float:
+    """The largest shard as a share of all, by stored bytes."""
+    sizes = [shard.stop - shard.start if shard.stop >= 0 and shard.file.format != "parquet" else 0 for shard in shards]
+    whole = [size or (shard.file.bytes or 1) for size, shard in zip(sizes, shards)]
+    return max(whole) / max(1, sum(whole))
+
+
+def _writes(job: Job, pool: Side, rates: Rates, format: str) -> dict[str, int]:
+    record = pool.mean_record + 150  # the key `gotd`
+    packed = 1.0 if format == "jsonl" else 0.4
+    points = job.fitted * rates.dim * _HALF + (job.targets + CENTROIDS) * rates.dim * _FULL
+    return {
+        f"selected.{format}": round(job.chosen * record * packed),
+        "selected.arrow": round(job.chosen * pool.mean_chars),
+        "scores.parquet": job.rows * _SCORE_BYTES,
+        "potential.safetensors": points + rates.encoder_bytes,
+    }
+
+
+def _state(folder: Path | None, overwrite: bool) -> str:
+    if folder is None or not folder.exists():
+        return "new"
+    if folder.is_dir() and not any(folder.iterdir()):
+        return "empty"
+    if overwrite:
+        return "there already, and would be replaced if gotd made it"
+    finished = (folder / MANIFEST).is_file()
+    return f"there already, {'finished' if finished else 'unfinished'}: only the same command again would take it"
+
+
+def _bytes(size: float) -> str:
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,173 @@
+"""Classification without training: which label's words does the model expect after the prompt?
+
+    class(x) = argmax_c mean over prompts of (1 / |w_c|) log p(w_c | prompt(x))
+
+w_c are the words of class c and |w_c| their tokens: without the division short words would win (Brown et al. 2020).
+Causal models only.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import orjson
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from gotd.corpus import Document, Fields, Inputs, Shard, find, read
+from gotd.corpus.texts import field_list, parse_template, template_text
+from gotd.encoders.weights import precision, resolve_device
+from gotd.engine import Progress, silent
+from gotd.errors import InputError, SettingsError
+from gotd.evaluation.classification import Classified, figures_of
+from gotd.evaluation.metrics import Labels
+from gotd.evaluation.perplexity import padded, start_token
+from gotd.evaluation.templates import Template, load_template
+from gotd.training.language import check_vocabulary
+from gotd.training.memory import room_for
+from gotd.training.models import (
+    check_finished,
+    kind_of,
+    load_language_model,
+    load_tokenizer,
+    need_training,
+    quiet,
+    window_of,
+)
+
+Normalise = Literal["tokens", "bytes", "none"]
+NORMALISE = ("tokens", "bytes", "none")
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One prompt with one label's words: the last `scored` of `ids` are the words."""
+
+    ids: list[int]
+    scored: int
+
+
+def zero_shot(
+    model: str,
+    data: Inputs,
+    template: str,
+    *,
+    label_field: str = "label",
+    normalise: Normalise = "tokens",
+    window: int | None = None,
+    batch: int = 8,
+    device: str = "auto",
+    seed: int = 0,
+    progress: Progress = silent,
+) -> Classified:
+    """Judge a language model on labelled examples that it was not trained on.
+
+    Args:
+        template: `agnews`, `boolq`, or a JSON file (see `gotd.evaluation.templates`).
+        normalise: by what a log-likelihood is divided: the label's `tokens`, its `bytes`, or `none`.
+        window: tokens at once; a longer prompt loses its beginning, and is counted.
+        batch: prompts with a label at a time.
+        seed: of the bootstrap.
+    """
+    need_training("evaluate zero-shot")
+    check_finished(model)
+    if normalise not in NORMALISE:
+        raise SettingsError(f'normalise is "{normalise}"; wanted {", ".join(NORMALISE)}')
+    task = load_template(template)
+    prompts, true = _read(data, task, label_field)
+    where = resolve_device(device)
+    with quiet():
+        if kind_of(model) != "causal":
+            raise SettingsError(f"{model}: a masked model does not continue a prompt; pass a causal one, or fine-tune")
+        tokenizer = load_tokenizer(model)
+        network = load_language_model(model, "causal", precision(where)).to(where).eval()
+    check_vocabulary(network, tokenizer, model)
+    longest = window_of(network, tokenizer, window)
+    rows, cut = _rows(prompts, task, tokenizer, longest)
+    with room_for(f"{batch} prompts", f"--batch-size {max(1, batch // 2)}"):
+        likelihoods = _likelihoods(network, rows, batch, progress)
+    lengths = np.array([row.scored for row in rows], np.float64)
+    if normalise == "bytes":
+        lengths = np.tile([len(word.encode()) for word in task.words], len(rows) // len(task.words)).astype(float)
+    scores = likelihoods if normalise == "none" else likelihoods / lengths
+    # (prompts of the task, documents, classes) -> (documents,)
+    predicted = scores.reshape(len(task.prompts), len(true), len(task.words)).mean(0).argmax(1)
+    counts = Counter(true.tolist())
+    return Classified(
+        figures=figures_of(true, [predicted], len(task.words), seed),
+        documents=len(true),
+        classes={name: counts[number] for number, name in enumerate(task.classes)},
+        majority=max(counts.values()) / len(true),
+        cut=cut,
+        window=longest,
+        models=[model],
+    )
+
+
+def _read(data: Inputs, task: Template, label_field: str) -> tuple[list[list[str]], Labels]:
+    """The filled prompts of every record, and the number of its class."""
+    prompts: list[list[str]] = [[] for _ in task.prompts]
+    others = [parse_template(prompt) for prompt in task.prompts[1:]]
+    true = []
+    for file in find(data):
+        for row, item in enumerate(read(Shard(file, 0, 0, -1), Fields(text=task.prompts[0]), "fail")):
+            assert isinstance(item, Document)
+            record = orjson.loads(item.record)
+            where = f"{file.path}:{row + 1 + (file.format in ('csv', 'tsv'))}"
+            label = record.get(label_field)
+            if label is None:
+                raise InputError(f'{where}: no label in "{label_field}"; found {field_list(record)}. Mend the row')
+            if str(label) not in task.names:
+                known = ", ".join(task.names)
+                raise InputError(f"{where}: found class {label!r}, and the template {task.name} knows {known}")
+            true.append(task.names[str(label)])
+            prompts[0].append(item.text)
+            for filled, parts in zip(prompts[1:], others):
+                filled.append(template_text(record, parts))
+    if not true:
+        raise InputError("the data hold no example")
+    return prompts, np.array(true)
+
+
+def _rows(prompts: Sequence[Sequence[str]], task: Template, tokenizer: Any, longest: int) -> tuple[list[_Row], int]:
+    """Every prompt with every label's words, cut from the left to the window; and how many prompts were cut."""
+    first = start_token(tokenizer)
+    rows, cut = [], 0
+    for filled in prompts:
+        for prompt in filled:
+            before = len(tokenizer(prompt, add_special_tokens=False)["input_ids"])
+            too_long = False
+            for word in task.words:
+                ids = tokenizer(prompt + word, add_special_tokens=False)["input_ids"]
+                scored = len(ids) - before
+                if scored < 1:
+                    raise SettingsError(f"the label {word!r} adds no token to the prompt; begin it with a space")
+                too_long |= len(ids) + 1 > longest
+                rows.append(_Row([first, *ids[-(longest - 1) :]], min(scored, longest - 1)))
+            cut += too_long
+    return rows, cut
+
+
+@torch.inference_mode()
+def _likelihoods(model: Any, rows: Sequence[_Row], batch: int, progress: Progress) -> NDArray[np.float64]:
+    """(rows,) log-likelihood of the words of each row."""
+    found = np.empty(len(rows))
+    order = sorted(range(len(rows)), key=lambda i: -len(rows[i].ids))
+    for start in range(0, len(order), batch):
+        group = order[start : start + batch]
+        progress("scoring", start, len(order))
+        ids, mask = padded([rows[i].ids for i in group], 0, model.device)
+        labels, _ = padded(
+            [[-100] * (len(rows[i].ids) - rows[i].scored) + rows[i].ids[-rows[i].scored :] for i in group],
+            -100,
+            model.device,
+        )
+        logits = model(input_ids=ids, attention_mask=mask).logits[:, :-1].float()
+        nats = functional.cross_entropy(logits.transpose(1, 2), labels[:, 1:], ignore_index=-100, reduction="none")
+        found[group] = -nats.double().sum(1).cpu().numpy()
+    return found

@@ -1,0 +1,135 @@
+"""Zero-shot classification by models whose label likelihoods are known."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+import torch
+
+from gotd.errors import InputError, SettingsError
+from gotd.evaluation.templates import SHIPPED, load_template
+from gotd.evaluation.zero_shot import zero_shot
+
+TEMPLATE = {
+    "prompts": ["{text} is", "Of {text}:"],
+    "labels": [{"names": ["0", "common"], "word": " common1 common2"}, {"names": ["1", "rare"], "word": " rare1"}],
+}
+
+
+@pytest.fixture
+def template(tmp_path: Path) -> str:
+    path = tmp_path / "template.json"
+    path.write_text(json.dumps(TEMPLATE))
+    return str(path)
+
+
+@pytest.fixture
+def data(write) -> str:
+    return write("data.jsonl", [{"text": f"common{i}", "label": ["0", "rare", 1][i % 3]} for i in range(9)])
+
+
+def tokens(gpt: Path, word: str) -> list[int]:
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(gpt)(word)["input_ids"]
+
+
+def share(found: Any) -> float:
+    """Of documents that were given class 1: 6 of 9 are of it."""
+    accuracy = found.figures["accuracy"].mean
+    return {6 / 9: 1.0, 3 / 9: 0.0}[round(accuracy * 9) / 9]
+
+
+@pytest.mark.parametrize("normalise", ["tokens", "bytes", "none"])
+def test_the_likelier_words_win_by_the_length_they_are_divided_by(
+    gpt: Path, unigram, vocabulary: int, data: str, template: str, normalise: str
+) -> None:
+    """Each token of class 0's words is likelier than each of class 1's, but there are more of them."""
+    long, short = (tokens(gpt, label["word"]) for label in TEMPLATE["labels"])  # type: ignore[index]
+    logits = torch.full((vocabulary,), -5.0)
+    logits[short] = 0.0
+    logits[long] = 0.2
+    logs = logits.log_softmax(0)
+    sums = [float(logs[ids].sum()) for ids in (long, short)]
+    lengths = {"tokens": [len(long), len(short)], "bytes": [len(" common1 common2"), len(" rare1")], "none": [1, 1]}
+    expected = sums[1] / lengths[normalise][1] > sums[0] / lengths[normalise][0]
+    found = zero_shot(str(unigram(logs)), data, template, normalise=normalise, device="cpu")
+    assert share(found) == float(expected)
+    assert expected == (normalise == "none")
+    assert (found.documents, found.classes) == (9, {"0": 3, "1": 6})
+    assert found.majority == pytest.approx(6 / 9)
+
+
+def test_the_score_is_the_mean_over_prompts_of_the_models_own_likelihood(
+    gpt: Path, data: str, template: str, monkeypatch
+) -> None:
+    """By the library's logits, document by document."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from gotd.evaluation import zero_shot as module
+
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(gpt).eval(), AutoTokenizer.from_pretrained(gpt)
+    seen: list[Any] = []
+    plain = module.figures_of
+    monkeypatch.setattr(module, "figures_of", lambda *given: seen.append(given) or plain(*given))
+    zero_shot(str(gpt), data, template, batch=3, device="cpu")
+    predicted = []
+    for row in map(orjson.loads, Path(data).read_bytes().splitlines()):
+        scores = []
+        for label in TEMPLATE["labels"]:
+            values = []
+            for prompt in TEMPLATE["prompts"]:
+                before = [0, *tokenizer(prompt.format(**row))["input_ids"]]  # type: ignore[attr-defined]
+                word = tokenizer(label["word"])["input_ids"]  # type: ignore[index]
+                with torch.no_grad():
+                    logs = model(torch.tensor([before + word])).logits[0].log_softmax(-1)
+                values.append(sum(float(logs[len(before) - 1 + i, t]) for i, t in enumerate(word)) / len(word))
+            scores.append(sum(values) / 2)
+        predicted.append(max((0, 1), key=lambda c: scores[c]))
+    assert seen[0][1][0].tolist() == predicted
+
+
+def test_a_prompt_that_is_too_long_loses_its_beginning(
+    gpt: Path, unigram, vocabulary: int, write, template: str
+) -> None:
+    rows = [{"text": "common1 " * 100, "label": 1}, {"text": "common1", "label": 1}]
+    found = zero_shot(
+        str(unigram(torch.zeros(vocabulary))), write("d.jsonl", rows), template, normalise="none", device="cpu"
+    )
+    assert found.cut == 2  # by both prompts
+    assert found.figures["accuracy"].mean == 1.0  # all tokens alike: fewer tokens win
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_templates_have_a_word_for_each_class(name: str) -> None:
+    found = load_template(name)
+    assert len(set(found.words)) == len(found.classes) == {"agnews": 4, "boolq": 2}[name]
+    assert all(word.startswith(" ") for word in found.words)
+    assert set(found.names.values()) == set(range(len(found.classes)))
+
+
+def test_boolq_reads_both_texts(gpt: Path, write) -> None:
+    rows = [{"text": "common1", "text2": "is it", "label": "0"}, {"text": "rare1", "text2": "is it", "label": 1}]
+    assert zero_shot(str(gpt), write("d.jsonl", rows), "boolq", device="cpu").documents == 2
+    with pytest.raises(InputError, match="text2"):
+        zero_shot(str(gpt), write("e.jsonl", [{"text": "common1", "label": "0"}]), "boolq", device="cpu")
+
+
+def test_what_is_refused(gpt: Path, mlm: Path, data: str, template: str, write, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="a masked model does not continue a prompt"):
+        zero_shot(str(mlm), data, template, device="cpu")
+    with pytest.raises(SettingsError, match='no template "imdb"'):
+        zero_shot(str(gpt), data, "imdb", device="cpu")
+    with pytest.raises(InputError, match=r"d\.jsonl:1: found class '7', and the template .* knows 0, common, 1, rare"):
+        zero_shot(str(gpt), write("d.jsonl", [{"text": "x", "label": "7"}]), template, device="cpu")
+    with pytest.raises(InputError, match=r'd\.jsonl:1: no label in "label"; found "text"'):
+        zero_shot(str(gpt), write("d.jsonl", [{"text": "x"}]), template, device="cpu")
+    for number, broken in enumerate(({"prompts": ["x"]}, {**TEMPLATE, "prompts": ["no field"]}, [1])):
+        path = tmp_path / f"broken{number}.json"
+        path.write_text(json.dumps(broken))
+        with pytest.raises(InputError, match=r"no template|names no field"):
+            zero_shot(str(gpt), data, str(path), device="cpu")

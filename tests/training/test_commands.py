@@ -1,0 +1,68 @@
+"""The commands of training and evaluation, as a person types them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from click.testing import CliRunner, Result
+
+from gotd.cli import main
+
+
+def run(*arguments: object) -> Result:
+    found = CliRunner().invoke(main, [str(argument) for argument in arguments], prog_name="gotd")
+    if found.exception is not None and not isinstance(found.exception, SystemExit):
+        raise found.exception
+    return found
+
+
+def done(*arguments: object) -> str:
+    """What it prints; nothing may stand on standard error."""
+    found = run(*arguments)
+    assert (found.exit_code, found.stderr) == (0, "")
+    return found.stdout
+
+
+@pytest.fixture
+def task(write, text) -> dict[str, str]:
+    def rows(start: int, count: int) -> list[dict[str, Any]]:
+        return [{"body": text(start + i, i % 2 == 0, 8), "kind": "ab"[i % 2]} for i in range(count)]
+
+    return {name: write(f"{name}.jsonl", rows(start, 24)) for name, start in (("train", 0), ("dev", 50), ("test", 99))}
+
+
+def test_warm_up_then_measure(gpt: Path, selected: Path, task: dict[str, str], tmp_path: Path) -> None:
+    warm = tmp_path / "warm"
+    asked = ("warmup", "--model", gpt, "--data", selected, "--output", warm, "--target", task["dev"])
+    asked += ("--target-text-field", "body", "--lr", "1e-2", "--batch-size", 4, "--window", 32, "--device", "cpu")
+    shown = done(*asked, "--tokens", 1500, "--micro-batch", 2)
+    assert "Held-out loss " in shown
+    assert f"Next: gotd evaluate perplexity --model {warm}" in shown
+    assert orjson.loads(done(*asked, "--tokens", 1500, "--json"))["settings"]["batch"] == 4
+    measured = ("evaluate", "perplexity", "--data", task["test"], "--text-field", "body", "--device", "cpu")
+    before, after = (orjson.loads(done(*measured, "--model", model, "--json")) for model in (gpt, warm))
+    assert after["bits_per_byte"] < before["bits_per_byte"]
+    assert f"{after['bits_per_byte']:.4f}" in done(*measured, "--model", warm)
+
+
+def test_fine_tune_then_judge(mlm: Path, task: dict[str, str], tmp_path: Path) -> None:
+    tuned = tmp_path / "tuned"
+    asked = ("finetune", "--model", mlm, "--train", task["train"], "--dev", task["dev"], "--output", tuned)
+    asked += ("--text-field", "body", "--label-field", "kind", "--epochs", 2, "--lr", "1e-2", "--device", "cpu")
+    shown = done(*asked, "--seeds", 2, "--max-train", "20docs", "--batch-size", 8)
+    assert "20 examples; figures on 24 dev examples\n" in shown
+    judged = ("evaluate", "classify", "--model", tuned, "--data", task["test"], "--device", "cpu")
+    shown = done(*judged)
+    assert "sd of seeds" in shown
+    assert "24 documents of 2 classes; always the commonest: 0.5000." in shown
+    assert set(orjson.loads(done(*judged, "--json"))["figures"]) == {"accuracy", "micro_f1", "macro_f1", "mcc"}
+
+
+def test_what_cannot_be_done_is_one_line(mlm: Path, task: dict[str, str], tmp_path: Path) -> None:
+    found = run("warmup", "-m", mlm, "-d", task["train"], "-o", tmp_path / "w", "--preset", "paper-gpt2")
+    assert found.exit_code == 1
+    assert found.stderr.startswith("gotd: preset paper-gpt2 is for causal models")
+    assert found.stderr.count("\n") == 1
