@@ -160,7 +160,17 @@ class TestMethods:
     @pytest.mark.parametrize("kind", ["min", "mean"])
     def test_options_reach_the_method(self, kind: str, corpora, tmp_path: Path) -> None:
         """As a person types them; `min` and `mean` are other distances."""
-        asked = ["select", "-c", corpora.pool, "-t", corpora.target, "-k", "15docs", "-o", str(tmp_path / "out")]
+        asked = [
+            "select",
+            "--candidates",
+            corpora.pool,
+            "-t",
+            corpora.target,
+            "-k",
+            "15docs",
+            "-o",
+            str(tmp_path / "out"),
+        ]
         asked += ["--dedup", "off", "--workers", "1", "--method", "nearest", "--method-option", f"kind={kind}"]
         assert CliRunner().invoke(main, asked).exit_code == 0
         found = gotd.Selection.load(tmp_path / "out")
@@ -182,7 +192,7 @@ class TestMethods:
     def test_an_option_that_does_not_fit_is_named_before_anything_is_read(
         self, method: str, option: str, said: str, tmp_path: Path
     ) -> None:
-        asked = ["select", "-c", "absent", "-t", "absent", "-k", "1", "-o", str(tmp_path / "out")]
+        asked = ["select", "--candidates", "absent", "-t", "absent", "-k", "1", "-o", str(tmp_path / "out")]
         assert said in CliRunner().invoke(main, [*asked, "--method", method, "--method-option", option]).stderr
 
     def test_rounds_need_the_gradient(self, corpora, tmp_path: Path) -> None:

@@ -71,22 +71,8 @@ def test_it_goes_by_halves(corpora, rows, tmp_path: Path) -> None:
 def test_repeats_and_bad_rows_of_the_target_are_left_out_and_told(write, text, corpora, rows, tmp_path: Path) -> None:
     good = [{"id": f"t{i}", "text": text(i, i % 2 == 0, 12)} for i in range(20)]
     target = write("task.jsonl", [*good, {"id": "again", "text": good[3]["text"]}, {"id": "null", "text": None}])
-    shown = CliRunner().invoke(
-        main,
-        [
-            "select",
-            "-c",
-            corpora.pool,
-            "-t",
-            target,
-            "-k",
-            "30docs",
-            "-o",
-            str(tmp_path / "out"),
-            "--method",
-            "all-target",
-        ],
-    )
+    asked = ["select", "--candidates", corpora.pool, "-t", target, "-k", "30docs", "--method", "all-target"]
+    shown = CliRunner().invoke(main, [*asked, "-o", str(tmp_path / "out")])
     found = gotd.Selection.load(tmp_path / "out")
     assert found.manifest["from_target"] == {"read": 22, "selected": 20, "not_selected": 1, "rejected": 1}
     assert found.manifest["duplicates"] == 1

@@ -41,7 +41,7 @@ def test_each_target_in_turn_takes_its_nearest(corpora, pool, rows, tmp_path: Pa
     assert [row["gotd"]["id"] for row in chosen] == expected[:150]
     # Of 300 taken in all, the first has the lowest score.
     assert [row["gotd"]["score"] for row in chosen] == list(range(-300, -150))
-    told = {"taken": 300, "exact": 300, "length": (1 << 21) // 60, "dry": 0, "advice": "", "used": 150}
+    told = {"taken": 300, "exact": 300, "length": (1 << 21) // 60, "advice": "", "used": 150}
     assert found.manifest["turns"] == told
     counts = found.manifest["counts"]
     assert counts["read"] == counts["selected"] + counts["not_selected"] + counts["rejected"] == 300
@@ -64,6 +64,18 @@ def test_shards_processes_and_halves_change_nothing(corpora, contents, small_sha
     }
 
 
+def test_batches_and_bad_rows_move_no_row(
+    write, corpora, pool, rows, small_shards, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows are counted by what is scored: what is rejected, in this shard or an earlier one, has no number."""
+    monkeypatch.setattr("gotd.stages.score._BATCH", 7)
+    small_shards(3000)
+    dirty = write("pool.jsonl", [row for record in pool for row in (b"{", record)])
+    asked = {"method": "round-robin", "dedup": "off", "workers": 1}
+    found = gotd.select(dirty, corpora.target, "300docs", tmp_path / "out", **asked)
+    assert [row["gotd"]["id"] for row in rows(found.path)] == in_turn(found.folder, pool)
+
+
 def test_an_id_that_was_there_before_takes_no_turn(write, corpora, pool, rows, small_shards, tmp_path: Path) -> None:
     """The later of two records with one id is rejected, not listed; in one shard or in another."""
     again = [{"id": pool[i]["id"], "text": pool[i + 1]["text"]} for i in range(0, 300, 7)]
@@ -78,14 +90,13 @@ def test_an_id_that_was_there_before_takes_no_turn(write, corpora, pool, rows, s
 
 def test_lists_too_short_for_the_budget_are_told(corpora, pool, rows, tmp_path: Path) -> None:
     """What is exact is as by the matrix; what no list holds follows by its distance to the target."""
-    asked = ["select", "-c", corpora.pool, "-t", corpora.target, "--dedup", "off", "--workers", "1"]
+    asked = ["select", "--candidates", corpora.pool, "-t", corpora.target, "--dedup", "off", "--workers", "1"]
     asked += ["--method", "round-robin", "--method-option", "length=3"]
     shown = CliRunner().invoke(main, [*asked, "-k", "300docs", "-o", str(tmp_path / "out")]).stdout
     found = gotd.Selection.load(tmp_path / "out")
     turns = found.manifest["turns"]
     assert found.manifest["settings"]["method_options"] == {"length": 3}
     assert 0 < turns["exact"] < turns["taken"] < 300 == turns["used"]
-    assert turns["dry"]
     assert turns["length"] == 3
     assert f"Not all in turn: {turns['advice']}." in shown
     chosen = rows(found.path)

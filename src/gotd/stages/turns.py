@@ -54,7 +54,6 @@ def told(taken: Taken) -> dict[str, Any]:
         "taken": len(taken.rows),
         "exact": taken.exact,
         "length": taken.length,
-        "dry": taken.dry,
         "advice": taken.advice,
     }
 

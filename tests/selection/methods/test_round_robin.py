@@ -87,8 +87,10 @@ def test_lists_of_shards_merge_to_the_lists_of_the_pool(problem, length, data) -
     points, targets = problem
     order = np.array(data.draw(st.permutations(range(len(points)))))
     cut = data.draw(st.integers(0, len(points)))
-    reach = data.draw(st.sampled_from([None, torch.full((len(targets),), 1.0)]))
-    whole = listed(points, targets, length, reach=reach).arrays()
+    costs = st.sampled_from([0.5, 1.0, 2.0])
+    reach = torch.tensor(data.draw(st.lists(costs, min_size=len(targets), max_size=len(targets))))
+    cuts = data.draw(st.lists(st.integers(0, len(points)), max_size=4))
+    whole = listed(points, targets, length, cuts, reach=reach).arrays()
     shards = [listed(points, targets, length, order=part, reach=reach) for part in np.split(order, [cut])]
     shards[1].merge(shards[1].restored(shards[0].arrays()))
     merged = shards[1].arrays()
@@ -137,8 +139,7 @@ def test_a_list_that_runs_dry_says_so() -> None:
     assert pairs(taken) == [(0, 0), (1, 1)]
     assert (taken.dry, taken.exact) == (2, 2)
     assert taken.advice == (
-        "2 target documents used up their lists of 2 candidates, the first after 2 were taken; "
-        "fit again with a larger --method-option length=N"
+        "lists of 2 candidates gave out after 2 documents were taken; fit again with a larger --method-option length=N"
     )
 
 

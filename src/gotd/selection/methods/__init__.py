@@ -1,4 +1,7 @@
-"""Ways to choose that the gradient is compared with: each a score of single documents, but for `NearestLists`."""
+"""Ways to choose that the gradient is compared with: each a score of single documents, but for `round-robin`.
+
+Each module opens with its formula and its source; docs/methods.md has them side by side.
+"""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ of the pool. What is approximated against the paper and its code (github.com/Zif
 - the 1000 nearest of the sample bound a target's neighbours; the code takes 5000 of the pool;
 - the ranking is by p; the paper draws with replacement. `noise` draws without: -log p(x) - Gumbel(seed, id of x).
 
-Scoring points takes about twice what gotd's own score takes; `sample` is what decides it.
+From file to score it takes up to a third more than gotd (docs/methods.md); `sample` is what decides it.
 """
 
 from __future__ import annotations

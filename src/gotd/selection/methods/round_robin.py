@@ -119,8 +119,8 @@ class Taken:
         if not self.dry:
             return ""
         return (
-            f"{self.dry} target documents used up their lists of {self.length} candidates, the first after "
-            f"{self.exact} were taken; fit again with a larger --method-option length=N"
+            f"lists of {self.length} candidates gave out after {self.exact} documents were taken; "
+            "fit again with a larger --method-option length=N"
         )
 
 
