@@ -35,6 +35,7 @@ COMMANDS = (
     "finetune",
     "evaluate",
     "tune-encoder",
+    "report",
     "demo",
     "export",
     "doctor",
@@ -209,6 +210,30 @@ def test_domains_puts_the_nearest_first(write, text, tmp_path: Path) -> None:
         ("far", 25, True),
     ]
     assert found[0]["distance"] < found[1]["distance"]
+
+
+def test_report_writes_a_page_about_a_selection(selected: Path, tmp_path: Path) -> None:
+    shown = done("report", selected, "-o", tmp_path / "page.html", "--points", 50, "--seed", 2)
+    assert shown == f"Wrote {tmp_path}/page.html. It needs nothing else: open it in a browser.\n"
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "50 of the 300 candidates are drawn" in page
+    assert not (tmp_path / "map.parquet").exists()
+    shown = done("report", selected, "-o", tmp_path, "--map")
+    assert shown.endswith(f"Next: embedding-atlas {tmp_path}/map.parquet --x x --y y --text text\n")
+    assert pq.read_table(tmp_path / "map.parquet").column_names[-4:] == ["x", "y", "role", "text"]
+
+
+def test_select_writes_the_page_too_if_it_is_asked_to(corpora, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package that it lacks is named before the work, not after it."""
+    asked = ("select", "--candidates", corpora.pool, "-t", corpora.target, "-k", "5docs", "--workers", 1)
+    shown = done(*asked, "-o", tmp_path / "with", "--report")
+    assert shown.endswith(f"Or look at it: open {tmp_path}/with/report.html in a browser.\n")
+    assert (tmp_path / "with" / "report.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+    done(*asked, "-o", tmp_path / "without")
+    assert not (tmp_path / "without" / "report.html").exists()
+    monkeypatch.setattr("gotd.reporting.making.find_spec", lambda name: None)
+    assert "pip install 'gotd[report]'" in refused(*asked, "-o", tmp_path / "never", "--report")
+    assert not (tmp_path / "never").exists()
 
 
 # What goes where

@@ -27,6 +27,7 @@ PUBLIC = [
     "domains",
     "export_selection",
     "fit",
+    "report",
     "score",
     "select",
 ]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gotd.export import Exported, export_selection
     from gotd.pipeline import select
     from gotd.potential import Potential
+    from gotd.reporting import report
     from gotd.stages.choose import Selection, choose
     from gotd.stages.domains import Domain, domains
     from gotd.stages.fit import FitSettings, fit
@@ -40,6 +41,7 @@ _HOMES = {
     "domains": "gotd.stages.domains",
     "export_selection": "gotd.export",
     "fit": "gotd.stages.fit",
+    "report": "gotd.reporting",
     "score": "gotd.stages.score",
     "select": "gotd.pipeline",
 }
@@ -62,6 +64,7 @@ __all__ = [
     "domains",
     "export_selection",
     "fit",
+    "report",
     "score",
     "select",
 ]

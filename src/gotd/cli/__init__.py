@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from gotd import __version__
-from gotd.cli import choosing, evaluating, exporting, health, training
+from gotd.cli import choosing, evaluating, exporting, health, reporting, training
 from gotd.cli.config import configurable
 from gotd.errors import GotdError
 
@@ -48,6 +48,7 @@ for command in (
     choosing.score,
     choosing.choose,
     choosing.domains,
+    reporting.report,
     training.warmup,
     training.finetune,
     evaluating.evaluate,

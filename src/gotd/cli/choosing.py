@@ -22,6 +22,7 @@ from gotd.cli import options as opt
 )
 @opt.chain(opt.budget, opt.output, opt.method(*opt.scored_methods, "in-domain"), opt.fitting)
 @click.option("--keep", type=click.IntRange(1), help="Score only the sources nearest to the target, so many.")
+@click.option("--report", is_flag=True, help="Write report.html too, a page about the selection.")
 @opt.chain(
     opt.held_out,
     opt.tokenizer,
@@ -43,18 +44,24 @@ from gotd.cli import options as opt
     opt.dry_run,
 )
 @opt.gathered
-def select(as_json: bool, dry_run: bool, candidates: tuple[str, ...], **given: Any) -> None:
+def select(as_json: bool, dry_run: bool, report: bool, candidates: tuple[str, ...], **given: Any) -> None:
     """Choose from a pool: fit, score and choose in one."""
+    from gotd import reporting
     from gotd.display import progress_bar, show_selection
     from gotd.pipeline import select
 
+    if report:
+        reporting.check_extras()  # before the work, not after it
     given |= {name: list(given[name]) or None for name in ("reference", "held_out")}
     if dry_run:
         opt.show_dry_run(as_json, candidates=list(candidates), **given)
         return
     with progress_bar() as progress:
         found = select(list(candidates), progress=progress, **given)
+        page = reporting.report(found.folder, device=given["device"], progress=progress) if report else None
     opt.print_json(found.manifest) if as_json else show_selection(found)
+    if page is not None and not as_json:
+        click.echo(f"Or look at it: open {page} in a browser.")
 
 
 @click.command()

@@ -191,6 +191,7 @@ def choose(
             "best": _lines(documents[:_SHOWN], best),
             "worst": _lines(worst, ranking.worst),
             "files": scored.manifest["files"],
+            "fields": scored.manifest["settings"]["fields"],
             "seconds": {"choose": time.perf_counter() - started, "score": scored.manifest["seconds"]},
             "documents_per_second": scored.manifest["documents_per_second"],
         }

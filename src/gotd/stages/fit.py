@@ -24,10 +24,8 @@ from gotd.engine import Progress, silent
 from gotd.errors import InputError, SettingsError
 from gotd.potential import Potential
 from gotd.selection.methods import GOTD, Method, check_method, fit_method
-from gotd.selection.methods.all_target import AllTarget
 from gotd.selection.several import Wanted, accounts, fit_terms
 from gotd.stages.score import TextMass, masses, vectors_of
-from gotd.stages.target_alone import remembered
 from gotd.stages.targets import Aim, Targets, aims, check_aims, described, inputs_of, is_plain
 from gotd.transport import Cost, Measure, Space
 
@@ -162,9 +160,12 @@ def fit(
             "fields": asdict(where),
             "text_mass": chosen.text_mass,
             "reference_digests": sorted(file.digest for file in read_from),
-            "target": remembered([file for goal in goals for file in goal.files], where_target)
-            if chosen.method == AllTarget.name
-            else None,
+            "targets": {
+                "files": [[asdict(file) for file in goal.files] for goal in goals],
+                "fields": asdict(where_target),
+                "size": chosen.target_sample,
+                "seed": chosen.seed,
+            },
         },
         method=_method(chosen, base, drawn, source, wanted),
     )

@@ -7,7 +7,7 @@ through the same budget, duplicates and caps.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 from zlib import crc32
 
@@ -22,11 +22,6 @@ from gotd.selection.ranking import Picked, rank
 from gotd.selection.tokens import load_tokenizer
 from gotd.stages.picking import Choice, PickSettings, pick
 from gotd.stages.scores import Scores
-
-
-def remembered(files: Sequence[File], fields: Fields) -> dict[str, Any]:
-    """What a potential keeps to find the target's documents by."""
-    return {"files": [asdict(file) for file in files], "fields": asdict(fields)}
 
 
 def target_alone(
@@ -57,8 +52,8 @@ def target_alone(
 
 def _read(potential: Potential) -> Sampled:
     """All of the target; the rejects of the fit name the rows that cannot be read."""
-    kept = potential.settings["target"]
-    files = [File(**file) for file in kept["files"]]
+    kept = potential.settings["targets"]
+    files = [File(**file) for of_one in kept["files"] for file in of_one]
     for now, then in zip(find([file.path for file in files]), files):
         if now.digest != then.digest:
             raise InputError(f"{then.path} changed since the selector was fitted on it. Fit it again")
