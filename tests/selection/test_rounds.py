@@ -63,6 +63,19 @@ def test_every_document_is_taken_once(toy):
     assert len(rows) == len(set(rows)) == K
 
 
+def test_a_round_too_small_for_a_document_leaves_its_part_to_the_next():
+    generator = torch.Generator().manual_seed(1)
+    reference, target = (Measure.of(clusters(some, 60, generator)[0]) for some in (POOL, TARGET))
+    candidates = clusters(POOL, 30, generator)[0]
+
+    def take(order, number, of):
+        return order[:2].tolist() if number in (2, 4) else []
+
+    found = descend(fit_gradient(reference, target), reference, summarised(reference), candidates, take, 4, 0.4)
+    assert len(found.rows) == 4
+    assert [(step.taken, step.share) for step in found.rounds] == [(2, 0.2), (2, 0.4)]
+
+
 def test_one_step_overshoots_what_it_predicts_and_rounds_mend_it(toy):
     start, _, _, run = toy
     one, ten = run(1, 0.6).rounds[-1], run(10, 0.6).rounds[-1]

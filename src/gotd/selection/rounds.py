@@ -95,7 +95,8 @@ def descend(
         order = torch.argsort(phi, stable=True)
         taken = take(order[left[order]], number, rounds)
         if not taken:
-            break
+            # A part of a token budget may be smaller than the best document; the next is larger.
+            continue
         left[taken] = False
         rows += taken
         scores += phi[taken].tolist()
