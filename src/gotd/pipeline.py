@@ -23,10 +23,11 @@ from gotd.artifacts import MANIFEST, Artifact, open_artifact, read_json
 from gotd.corpus import Fields, Inputs, OnError, OutputFormat, Reject, RejectWriter, find
 from gotd.engine import Progress, silent
 from gotd.selection.duplicates import Mode
-from gotd.stages.choose import MIX, Selection, check_rounds, checked, choose
+from gotd.selection.mix import WarmUp
+from gotd.stages.choose import Selection, check_rounds, checked, choose
 from gotd.stages.domains import domains
 from gotd.stages.fit import FitSettings, fit
-from gotd.stages.picking import PickSettings
+from gotd.stages.picking import MIX, Mix, PickSettings
 from gotd.stages.score import TextMass, score
 from gotd.stages.scores import REJECTS
 
@@ -54,7 +55,8 @@ def select(
     keep: int | None = None,
     held_out: Inputs | None = None,
     rounds: int = 1,
-    mix: float = MIX,
+    mix: Mix = MIX,
+    warm_up: WarmUp | None = None,
     dedup: Mode = "near",
     max_per_source: str | None = None,
     shortlist: float = 10.0,
@@ -83,7 +85,7 @@ def select(
         reg, debias, centre, cost, fit_sample, target_sample, text_mass, seed: see `FitSettings`.
         paper: the published settings where reg, debias and centre are left out.
         keep: score only so many sources, those nearest to the target (see `domains`).
-        rounds, mix, dedup, max_per_source, shortlist: see `choose`.
+        rounds, mix, warm_up, dedup, max_per_source, shortlist: see `choose`.
         held_out, polish: see `score`.
         fields: where text, id and source are in a candidate or reference record.
         target_fields: the same for the target; left out, as for the candidates.
@@ -113,7 +115,7 @@ def select(
     )
     where = fields or Fields()
     wanted = checked(budget, format, max_per_source)
-    how = PickSettings(rounds, mix, dedup, max_per_source, shortlist)
+    how = PickSettings(rounds, mix, dedup, max_per_source, shortlist, warm_up)
     check_rounds(rounds, settings.method)
     folder = Path(output) if output is not None else Path(tempfile.mkdtemp(prefix="gotd-"))
     asked = {
@@ -173,9 +175,8 @@ def select(
         device=device,
         progress=progress,
     )
-    chosen = choose(
-        work / "scores", budget, work / "chosen", **asdict(how), format=format, seed=seed, progress=progress
-    )
+    picking = {**asdict(how), "warm_up": warm_up}
+    chosen = choose(work / "scores", budget, work / "chosen", **picking, format=format, seed=seed, progress=progress)
     return _finished(artifact, work, chosen, sources, separate=reference is not None, started=started)
 
 

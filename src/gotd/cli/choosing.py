@@ -36,6 +36,7 @@ from gotd.cli import options as opt
     opt.json,
 )
 @opt.gathered
+@opt.warmed_up
 def select(as_json: bool, candidates: tuple[str, ...], **given: Any) -> None:
     """Choose from a pool: fit, score and choose in one."""
     from gotd.display import progress_bar, show_selection
@@ -128,6 +129,7 @@ def score(as_json: bool, selector: Path, pool: tuple[str, ...], **given: Any) ->
     opt.overwrite,
     opt.json,
 )
+@opt.warmed_up
 def choose(as_json: bool, **given: Any) -> None:
     """Choose from SCORES, the folder of `score`."""
     from gotd.display import progress_bar, show_selection

@@ -70,12 +70,37 @@ shortlist = click.option(
     show_default=True,
     help="How many budgets of the best documents --rounds chooses from.",
 )
-mix = click.option(
-    "--mix",
-    default=0.1,
-    show_default=True,
-    help="Share of the selection in what the model has seen, for --rounds and the figures before and after.",
-)
+
+
+def _share(context: click.Context, flag: click.Parameter, value: str) -> Any:
+    """A number, or `auto`; whether the number is a share is for the stage to say."""
+    return value if value == "auto" else click.FLOAT(value, flag, context)
+
+
+def mixing(default: str) -> Callable[[Command], Command]:
+    return chain(
+        click.option(
+            "--mix",
+            callback=_share,
+            metavar="SHARE|auto",
+            default=default,
+            show_default=True,
+            help="Share of the selection in what the model has seen, for --rounds and the figures before and after; "
+            "auto: by its tokens and the four flags that follow.",
+        ),
+        click.option("--epochs", type=float, help="Passes over the selection.  [default: 1]"),
+        click.option("--learning-rate", type=float, help="Mean over the steps.  [default: 0.0001]"),
+        click.option("--batch-tokens", type=int, help="Tokens of one step of the optimiser.  [default: 18880]"),
+        click.option(
+            "--mix-scale",
+            "scale",
+            type=float,
+            help="Learning rate x steps that make the share 63%, as you measured it.  [default: that of a tiny model]",
+        ),
+    )
+
+
+mix = mixing("0.1")
 record_format = click.option(
     "--format",
     type=click.Choice(["jsonl", "jsonl.zst", "parquet"]),
@@ -166,6 +191,20 @@ def gathered(command: Callable[..., None]) -> Callable[..., None]:
             parts |= {"text": other, "id": None, "source": None, "min_chars": 0}
             given["target_fields"] = Fields(**parts) if other is not None else None
         command(**given)
+
+    return run
+
+
+def warmed_up(command: Callable[..., None]) -> Callable[..., None]:
+    """Turn the flags about training into `warm_up`; None where none is given."""
+
+    @wraps(command)
+    def run(**given: Any) -> None:
+        from gotd.selection.mix import WarmUp
+
+        flags = {name: given.pop(name) for name in WarmUp.__dataclass_fields__}
+        parts = {name: value for name, value in flags.items() if value is not None}
+        command(**given, warm_up=WarmUp(**parts) if parts else None)
 
     return run
 

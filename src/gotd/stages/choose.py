@@ -29,14 +29,14 @@ from gotd.selection.caps import Cap
 from gotd.selection.duplicates import Duplicate, Mode
 from gotd.selection.gradient import Gradient
 from gotd.selection.methods import GOTD
+from gotd.selection.mix import WarmUp
 from gotd.selection.ranking import Picked, Ranking, rank
 from gotd.selection.rounds import rounds_needed
-from gotd.stages.picking import Pick, PickSettings, pick
+from gotd.stages.picking import MIX, Mix, Pick, PickSettings, pick
 from gotd.stages.score import masses, points_of
 from gotd.stages.scores import NAME, REJECTS, Scores
 from gotd.transport import Measure, summarised
 
-MIX = 0.1
 _SOLVE_AGAIN_ON = 5_000
 _SHOWN = 5
 DUPLICATES = "duplicates.parquet"
@@ -100,7 +100,8 @@ def choose(
     output: Path | str,
     *,
     rounds: int = 1,
-    mix: float = MIX,
+    mix: Mix = MIX,
+    warm_up: WarmUp | None = None,
     dedup: Mode = "near",
     max_per_source: str | None = None,
     shortlist: float = 10.0,
@@ -116,7 +117,9 @@ def choose(
         budget: `5000docs`, `5%` of the documents, or `2000000tokens`.
         output: folder for `selected.*`, `scores.parquet`, the potential and the manifest.
         rounds: 1 takes the lowest scores; more solve again as the selection grows (see `selection/rounds.py`).
-        mix: the share lambda of the selection in what the model has seen, for rounds and figures.
+        mix: the share lambda of the selection in what the model has seen, for rounds and figures; `auto` takes it
+            from the tokens of the selection and the warm-up (see `selection/mix.py`).
+        warm_up: how the selection will be trained on, for mix `auto`.
         dedup: drop documents that say the same as a better one: `near`, `exact` or `off`.
         max_per_source: `40%` or `2000docs`: the most that one source may have.
         shortlist: how many budgets of the best documents the rounds choose from.
@@ -131,7 +134,7 @@ def choose(
     started = time.perf_counter()
     scored = Scores.load(scores)
     wanted = checked(budget, format, max_per_source)
-    how = PickSettings(rounds, mix, dedup, max_per_source, shortlist)
+    how = PickSettings(rounds, mix, dedup, max_per_source, shortlist, warm_up)
     settings = {"budget": str(wanted), **asdict(how), "format": format, "seed": seed}
     inputs = {"scores": [str(scored.manifest["inputs"]), str(scored.manifest["settings"])]}
     artifact = open_artifact(output, "choose", settings, inputs, overwrite=overwrite)
@@ -161,7 +164,7 @@ def choose(
             "filled": chosen.full,
             "rejects": scored.manifest["rejects"],
             "sources": _by_source(scored.manifest["sources"], documents),
-            "transport": _transport(potential, documents, random, best, mix),
+            "transport": _transport(potential, documents, random, best, how.share(int(best.tokens.sum()))),
             "rounds": [asdict(step) for step in chosen.rounds],
             "quality": {
                 **asdict(potential.quality),
