@@ -16,16 +16,22 @@ PUBLIC = [
     "FitSettings",
     "GotdError",
     "InputError",
+    "Losses",
     "MissingExtra",
     "Potential",
     "Scores",
     "Selection",
     "SettingsError",
+    "Sizes",
+    "WarmUp",
     "choose",
     "domains",
     "fit",
+    "measured_mix",
+    "mix_along",
     "score",
     "select",
+    "size",
 ]
 
 

@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from gotd.corpus import Fields
     from gotd.pipeline import select
     from gotd.potential import Potential
+    from gotd.selection.mix import Losses, WarmUp, measured_mix, mix_along
     from gotd.stages.choose import Selection, choose
     from gotd.stages.domains import Domain, domains
     from gotd.stages.fit import FitSettings, fit
     from gotd.stages.score import score
     from gotd.stages.scores import Scores
+    from gotd.stages.size import Sizes, size
 
 __version__ = "0.1.0"
 
@@ -29,14 +31,20 @@ _HOMES = {
     "Domain": "gotd.stages.domains",
     "Fields": "gotd.corpus",
     "FitSettings": "gotd.stages.fit",
+    "Losses": "gotd.selection.mix",
     "Potential": "gotd.potential",
     "Scores": "gotd.stages.scores",
     "Selection": "gotd.stages.choose",
+    "Sizes": "gotd.stages.size",
+    "WarmUp": "gotd.selection.mix",
     "choose": "gotd.stages.choose",
     "domains": "gotd.stages.domains",
     "fit": "gotd.stages.fit",
+    "measured_mix": "gotd.selection.mix",
+    "mix_along": "gotd.selection.mix",
     "score": "gotd.stages.score",
     "select": "gotd.pipeline",
+    "size": "gotd.stages.size",
 }
 
 __all__ = [
@@ -46,16 +54,22 @@ __all__ = [
     "FitSettings",
     "GotdError",
     "InputError",
+    "Losses",
     "MissingExtra",
     "Potential",
     "Scores",
     "Selection",
     "SettingsError",
+    "Sizes",
+    "WarmUp",
     "choose",
     "domains",
     "fit",
+    "measured_mix",
+    "mix_along",
     "score",
     "select",
+    "size",
 ]
 
 

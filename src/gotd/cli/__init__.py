@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from gotd import __version__
-from gotd.cli import choosing
+from gotd.cli import choosing, sizing
 from gotd.errors import GotdError
 
 
@@ -46,6 +46,7 @@ for command in (
     choosing.fit,
     choosing.score,
     choosing.choose,
+    sizing.size,
     choosing.domains,
     choosing.demo,
 ):
