@@ -467,6 +467,18 @@ def test_rounds_and_a_cap(scored: Path, tmp_path: Path) -> None:
     assert {source: row["selected"] for source, row in found["sources"].items()} == {"first": 6, "second": 6}
 
 
+def test_trim_is_a_percentage(fitted: Fit, corpora, tmp_path: Path) -> None:
+    found = fitted("--trim", "5%")
+    assert found["settings"]["trim"] == 0.05
+    assert len(found["trimmed"]) == 3
+    asked = ("fit", "-r", corpora.other, "-t", corpora.target, "-o", tmp_path / "out")
+    for given, said in (("2", 'found "2", wanted a percentage such as 2%'), ("some%", "'some' is not a valid float")):
+        refusal = run(*asked, "--trim", given)
+        assert refusal.exit_code == 2
+        assert said in refusal.stderr
+    assert "trim is 1.00% of 60 target documents, less than one" in refused(*asked, "--trim", "1%")
+
+
 def test_the_mix_by_rule(scored: Path, tmp_path: Path) -> None:
     """The flags are the warm-up of the rule, and of nothing else."""
     flags = ("--epochs", 2, "--learning-rate", 0.001, "--batch-tokens", 500, "--mix-scale", 0.5)

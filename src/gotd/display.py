@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from gotd.stages.size import Sizes
 
 PROSE_WIDTH = 100
+PULL_WARNS_AT = 0.15  # clean targets were seen to stay below 0.1, strays to reach 0.15 to 0.25 (docs/trim.md)
 _TEXT_WIDTH = 100
 _SOURCE_WIDTH = 40
 _NUMBERS_WIDTH = 60  # of all columns beside a source
@@ -228,6 +229,11 @@ def _remarks(found: Mapping[str, Any]) -> Iterator[Text]:
     if quality["stability"]:
         overlaps = ", ".join(f"{value:.0%} of the best {share}" for share, value in quality["stability"].items())
         yield Text(f"Two halves of the target agree on {overlaps}.")
+    if trimmed := found.get("fit", {}).get("trimmed"):
+        yield Text(f"{len(trimmed):,} target documents were trimmed: see manifest.json.")
+    elif (pull := quality.get("pull", 0)) >= PULL_WARNS_AT:
+        strays = f": they pull {pull:.0%} of the selection; if they are strays, pass --trim 2%."
+        yield Text.assemble(("A few target documents decide much", "bold"), strays)
     if quality["advice"]:
         yield Text.assemble(("Not converged", "bold"), f": {quality['advice']}.")
     if counts["rejected"]:

@@ -52,6 +52,7 @@ def select(
     fit_sample: int = 20_000,
     target_sample: int = 5_000,
     text_mass: TextMass = "docs",
+    trim: float = 0.0,
     keep: int | None = None,
     held_out: Inputs | None = None,
     rounds: int = 1,
@@ -82,7 +83,7 @@ def select(
         method: `gotd`, or what it is compared with: `random`, `in-domain` (random within the `keep` nearest sources,
             3 if left out), `nearest`, `mmd`, `dsir` or `knn-kde`. Transport before and after is measured all the same.
         encoder: see `gotd.encoders.KNOWN_SPECS`.
-        reg, debias, centre, cost, fit_sample, target_sample, text_mass, seed: see `FitSettings`.
+        reg, debias, centre, cost, fit_sample, target_sample, text_mass, trim, seed: see `FitSettings`.
         paper: the published settings where reg, debias and centre are left out.
         keep: score only so many sources, those nearest to the target (see `domains`).
         rounds, mix, warm_up, dedup, max_per_source, shortlist: see `choose`.
@@ -111,6 +112,7 @@ def select(
         fit_sample=fit_sample,
         target_sample=target_sample,
         text_mass=text_mass,
+        trim=trim,
         seed=seed,
     )
     where = fields or Fields()
@@ -200,7 +202,7 @@ def _finished(
     artifact.finish(
         {
             **found,
-            "fit": {name: fitted[name] for name in ("counts", "encoder", "bytes")},
+            "fit": {name: fitted[name] for name in ("counts", "trimmed", "encoder", "bytes")},
             "kept_sources": sources,
             "seconds": seconds,
             "documents_per_second": {

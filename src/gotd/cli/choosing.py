@@ -16,7 +16,7 @@ from gotd.cli import options as opt
 @click.option(
     "--reference", "-r", multiple=True, help="What the model was trained on.  [default: a sample of the pool]"
 )
-@opt.chain(opt.budget, opt.output, opt.method(*opt.scored_methods, "in-domain"), opt.fitting)
+@opt.chain(opt.budget, opt.output, opt.method(*opt.scored_methods, "in-domain"), opt.fitting, opt.trim)
 @click.option("--keep", type=click.IntRange(1), help="Score only the sources nearest to the target, so many.")
 @opt.chain(
     opt.held_out,
@@ -55,6 +55,7 @@ def select(as_json: bool, candidates: tuple[str, ...], **given: Any) -> None:
     opt.output,
     opt.method(*opt.scored_methods),
     opt.fitting,
+    opt.trim,
     opt.fields,
     opt.target_text,
     opt.on_error,

@@ -101,6 +101,24 @@ def mixing(default: str) -> Callable[[Command], Command]:
 
 
 mix = mixing("0.1")
+
+
+def _percentage(context: click.Context, flag: click.Parameter, value: str) -> float:
+    """`2%` as 0.02."""
+    number = value.strip().removesuffix("%")
+    if number == value.strip():
+        raise click.BadParameter(f'found "{value}", wanted a percentage such as 2%', context, flag)
+    return float(click.FLOAT(number, flag, context)) / 100
+
+
+trim = click.option(
+    "--trim",
+    callback=_percentage,
+    metavar="PERCENT",
+    default="0%",
+    show_default=True,
+    help="Leave out the target documents that pull most of the choice for their weight, up to so much of the target.",
+)
 record_format = click.option(
     "--format",
     type=click.Choice(["jsonl", "jsonl.zst", "parquet"]),

@@ -32,6 +32,7 @@ from gotd.selection.methods import GOTD
 from gotd.selection.mix import WarmUp
 from gotd.selection.ranking import Picked, Ranking, rank
 from gotd.selection.rounds import rounds_needed
+from gotd.selection.trimming import pull_of_few
 from gotd.stages.picking import MIX, Mix, Pick, PickSettings, pick
 from gotd.stages.score import masses, points_of
 from gotd.stages.scores import NAME, REJECTS, Scores
@@ -39,6 +40,8 @@ from gotd.transport import Measure, summarised
 
 _SOLVE_AGAIN_ON = 5_000
 _SHOWN = 5
+_PULLED = 1_000
+FEW = 0.02
 DUPLICATES = "duplicates.parquet"
 
 
@@ -169,6 +172,7 @@ def choose(
             "quality": {
                 **asdict(potential.quality),
                 "marginal_error_pool": scored.manifest["marginal_error"],
+                "pull": _pull(potential, documents),
             },
             "best": _lines(documents[:_SHOWN], best),
             "worst": _lines(worst, ranking.worst),
@@ -331,6 +335,12 @@ def _transport(
         "rounds_needed": rounds_needed(before, predicted, after),
         "solved_on": {"selected": min(len(selected), _SOLVE_AGAIN_ON), "random": len(random)},
     }
+
+
+def _pull(potential: Potential, documents: Sequence[Document]) -> float:
+    """How much of the selection FEW of the target's mass buys; of many documents an even sample stands for all."""
+    some = documents[:: -(-len(documents) // _PULLED)]
+    return pull_of_few(potential.attract, points_of(some, potential), FEW)
 
 
 def _solved(

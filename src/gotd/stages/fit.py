@@ -9,20 +9,22 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from gotd.artifacts import open_artifact
-from gotd.corpus import Fields, File, Inputs, OnError, RejectWriter, Sampled, find, sample
+from gotd.corpus import Document, Fields, File, Inputs, OnError, RejectWriter, Sampled, find, sample
 from gotd.encoders import Encoder, fit_encoder
 from gotd.encoders.precomputed import Precomputed
 from gotd.engine import Progress, silent
 from gotd.errors import InputError, SettingsError
 from gotd.potential import Potential, Quality
-from gotd.selection.gradient import fit_gradient
+from gotd.selection.gradient import Gradient, fit_gradient
 from gotd.selection.methods import GOTD, Method, check_method, fit_method
+from gotd.selection.trimming import trimmed
 from gotd.stages.score import TextMass, masses, vectors_of
 from gotd.transport import Cost, Measure, Space
 
@@ -42,6 +44,8 @@ class FitSettings:
         text_mass: whether a document weighs one (`docs`) or its tokens (`tokens`).
         seed: of samples, encoder, centroids and draws.
         method: `gotd`, or another way to rank candidates, see `gotd.selection.methods`; phi is fitted all the same.
+        trim: the share of the target's mass that may be left out where it pulls far more of the choice than its
+            share, see `selection/trimming.py`; 0 for none.
     """
 
     encoder: str = "lsa"
@@ -54,9 +58,14 @@ class FitSettings:
     text_mass: TextMass = "docs"
     seed: int = 0
     method: str = GOTD
+    trim: float = 0.0
 
     def __post_init__(self) -> None:
         check_method(self.method)
+        if not 0 <= self.trim < 0.5:
+            raise SettingsError(f"trim is {self.trim:g}; wanted a share of the target, from 0 to below 0.5")
+        if self.trim and self.method != GOTD:
+            raise SettingsError(f"trim is for gotd's price, which method {self.method} has not; leave out one of both")
         if not 0 < self.reg < 100:
             raise SettingsError(f"reg is {self.reg}; wanted a positive fraction of the mean cost, such as 0.1")
         if self.cost not in [cost.value for cost in Cost]:
@@ -152,6 +161,7 @@ def fit(
                 name: {"rows": found.rows, "fitted": len(found.documents), "rejected": len(found.rejects)}
                 for name, found in drawn.items()
             },
+            "trimmed": _trimmed(drawn["target"].documents, potential, chosen),
             "encoder": {"spec": encoder.spec, "dim": encoder.dim, "fingerprint": encoder.fingerprint},
             "quality": asdict(potential.quality),
             "bytes": path.stat().st_size,
@@ -177,15 +187,15 @@ def fitted(
 ) -> Potential:
     """The potential from raw vectors: reference (n, d), target (m, d), weights (n,) and (m,) or uniform."""
     space = Space.fit(reference, centre=settings.centre)
-    source = Measure.of(space(reference), reference_weights)
-    gradient = fit_gradient(
-        source,
-        Measure.of(space(target), target_weights),
-        reg=settings.reg,
-        debias=settings.debias,
-        cost=Cost(settings.cost),
-        seed=settings.seed,
-    )
+    source, wanted = Measure.of(space(reference), reference_weights), Measure.of(space(target), target_weights)
+
+    def fitted_to(goal: Measure) -> Gradient:
+        cost = Cost(settings.cost)
+        return fit_gradient(source, goal, reg=settings.reg, debias=settings.debias, cost=cost, seed=settings.seed)
+
+    gradient = fitted_to(wanted)
+    if settings.trim:
+        gradient = fitted_to(trimmed(gradient, source, settings.trim))
     return Potential(
         encoder=encoder,
         space=space,
@@ -196,6 +206,16 @@ def fitted(
         level=gradient.level,
         quality=Quality.of(gradient),
     )
+
+
+def _trimmed(documents: Sequence[Document], potential: Potential, settings: FitSettings) -> list[dict[str, Any]]:
+    """The target documents that were left out, and the share of the target's mass that went with each."""
+    left = potential.objective.target.weights
+    before = Measure.of(potential.objective.target.points, masses(documents, settings.text_mass)).weights
+    return [
+        {"id": documents[row].id, "weight": float(before[row]), "text": " ".join(documents[row].text.split())[:200]}
+        for row in (left == 0).nonzero().flatten().tolist()
+    ]
 
 
 def _method(settings: FitSettings, drawn: dict[str, Sampled], potential: Potential) -> Method | None:

@@ -76,9 +76,7 @@ def check_mix(mix: Mix, warm_up: WarmUp | None) -> None:
     if isinstance(mix, str) or not 0 < mix <= 1:
         raise SettingsError(f"mix is {mix}; wanted a share above 0 and at most 1, or {AUTO}")
     if warm_up is not None:
-        raise SettingsError(
-            f"epochs, learning rate and batch decide --mix {AUTO}; found mix {mix}. Leave out one of both"
-        )
+        raise SettingsError(f"epochs, learning rate and batch decide --mix {AUTO}; found mix {mix}. Leave out either")
 
 
 def share_of(mix: Mix, warm_up: WarmUp | None, tokens: float) -> float:

@@ -1,0 +1,128 @@
+"""Three strays among three hundred targets, of which the pool holds twins: trimmed, they move nothing any more.
+
+Pool and reference are three clusters, 75/15/10 per cent; the target wants 30/35/35. In a hundred dimensions documents
+of one cluster are at a cost of one half from each other, as texts of one subject are, and the twins of a stray are at
+none: so a stray that is one target in a hundred outbids all others.
+"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from gotd.errors import SettingsError
+from gotd.selection.gradient import Gradient, fit_gradient
+from gotd.selection.trimming import pull, pull_of_few, trimmed
+from gotd.transport import Measure
+
+DIM, STRAY, K = 100, 5, 300
+
+
+def around(axis: int, count: int, spread: float, generator: torch.Generator) -> torch.Tensor:
+    """Unit vectors (count, DIM) around an axis."""
+    points = spread * torch.randn(count, DIM, generator=generator)
+    points[:, axis] += 1
+    return points / points.norm(dim=1, keepdim=True)
+
+
+def clusters(counts: list[int], generator: torch.Generator, twins: int = 0) -> torch.Tensor:
+    parts = [around(axis, count, 0.1, generator) for axis, count in enumerate(counts)]
+    return torch.cat([*parts, around(STRAY, twins, 0.01, generator)])
+
+
+@pytest.fixture(scope="module")
+def toy() -> tuple[Measure, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """reference, candidates, clean targets, strays."""
+    generator = torch.Generator().manual_seed(0)
+    reference = Measure.of(clusters([2250, 450, 300], generator, twins=5))
+    candidates = clusters([2250, 450, 300], generator, twins=120)
+    return reference, candidates, clusters([90, 105, 105], generator), around(STRAY, 3, 0.01, generator)
+
+
+def best(gradient: Gradient, candidates: torch.Tensor) -> set[int]:
+    return set(torch.argsort(gradient(candidates), stable=True)[:K].tolist())
+
+
+def fit(reference: Measure, *targets: torch.Tensor) -> Gradient:
+    return fit_gradient(reference, Measure.of(torch.cat(targets)))
+
+
+def without(reference: Measure, gradient: Gradient, share: float) -> Gradient:
+    return fit_gradient(reference, trimmed(gradient, reference, share))
+
+
+def test_strays_move_the_choice_and_trimmed_they_do_not(toy) -> None:
+    reference, candidates, clean, strays = toy
+    wanted = best(fit(reference, clean), candidates)
+    found = fit(reference, clean, strays)
+    assert len(best(found, candidates) & wanted) <= 0.6 * K
+    left = without(reference, found, 0.02)
+    assert len(best(left, candidates) & wanted) >= 0.95 * K
+    assert left.objective.target.weights[-3:].tolist() == [0, 0, 0]
+
+
+def test_a_clean_target_hardly_changes(toy) -> None:
+    reference, candidates, clean, _ = toy
+    found = fit(reference, clean)
+    assert len(best(without(reference, found, 0.02), candidates) & best(found, candidates)) >= 0.9 * K
+
+
+def test_what_the_encoder_does_not_know_needs_no_trimming(toy) -> None:
+    """Zero vectors, and directions that no document has: the price of the others stays."""
+    reference, candidates, clean, _ = toy
+    wanted = best(fit(reference, clean), candidates)
+    for strays in (torch.zeros(3, DIM), torch.eye(DIM)[6:9]):
+        assert len(best(fit(reference, clean, strays), candidates) & wanted) >= 0.97 * K
+
+
+def test_strays_behind_strays_come_to_light(toy) -> None:
+    """Two kinds, the second with fewer twins: once the first is gone, the second pulls most."""
+    reference, _, clean, strays = toy
+    generator = torch.Generator().manual_seed(1)
+    others = around(STRAY + 1, 2, 0.01, generator)
+    more = Measure.of(torch.cat([reference.points, around(STRAY + 1, 4, 0.01, generator)]))
+    left = trimmed(fit(more, clean, strays, others), more, 0.02)
+    assert left.weights[-5:].tolist() == [0] * 5
+
+
+@pytest.mark.parametrize("share", [0.01, 0.02, 0.1, 0.3])
+def test_no_more_than_the_share_is_trimmed(share: float, toy) -> None:
+    """Of weights that differ; what stays keeps its proportions."""
+    reference, _, clean, strays = toy
+    points = torch.cat([clean, strays])
+    target = Measure.of(points, 1 + torch.rand(len(points), generator=torch.Generator().manual_seed(2)))
+    left = trimmed(fit_gradient(reference, target), reference, share).weights
+    gone = float(target.weights[left == 0].sum())
+    assert share - float(target.weights.max()) < gone <= share + 1e-5
+    ratio = (left / target.weights)[left > 0]
+    assert torch.allclose(ratio, ratio[0].expand_as(ratio))
+
+
+def test_less_than_one_document_is_refused(toy) -> None:
+    reference, _, clean, _ = toy
+    with pytest.raises(SettingsError, match=r"trim is 0\.20% of 300 target documents, less than one; raise it"):
+        trimmed(fit(reference, clean), reference, 0.002)
+
+
+def test_pull_is_the_influence_of_a_weight_on_the_price_of_the_choice(toy) -> None:
+    """d (mean_U f) / d log b_j = -reg pull_j with prices as they are, by a finite difference."""
+    reference, candidates, clean, strays = toy
+    attract = fit(reference, clean, strays).attract
+    chosen = candidates[:50]
+    bought = pull(attract, chosen)
+    assert float(bought.sum()) == pytest.approx(1)
+    for j in (0, 100, 302):
+        log_b = attract.log_b.clone()
+        log_b[j] += 0.01
+        moved = type(attract)(attract.points, attract.g, log_b, attract.reg, attract.cost)
+        change = float((moved(chosen).double() - attract(chosen).double()).mean())
+        assert change == pytest.approx(-attract.reg * float(bought[j]) * 0.01, rel=0.05, abs=1e-8)
+
+
+def test_pull_of_few_is_large_where_strays_decide(toy) -> None:
+    reference, candidates, clean, strays = toy
+    for targets, low, high in (((clean,), 0.02, 0.15), ((clean, strays), 0.4, 1)):
+        found = fit(reference, *targets)
+        chosen = candidates[sorted(best(found, candidates))]
+        assert low <= pull_of_few(found.attract, chosen, 0.02) <= high
+    assert pull_of_few(found.attract, chosen, 0.001) == 0
