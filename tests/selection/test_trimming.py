@@ -75,14 +75,24 @@ def test_what_the_encoder_does_not_know_needs_no_trimming(toy) -> None:
         assert len(best(fit(reference, clean, strays), candidates) & wanted) >= 0.97 * K
 
 
-def test_strays_behind_strays_come_to_light(toy) -> None:
-    """Two kinds, the second with fewer twins: once the first is gone, the second pulls most."""
-    reference, _, clean, strays = toy
+def test_strays_of_the_second_rank_are_seen_in_the_best_twentieth(toy) -> None:
+    """Twins of the first fill the best hundredth of the reference, 30 documents; those of the second come after."""
     generator = torch.Generator().manual_seed(1)
-    others = around(STRAY + 1, 2, 0.01, generator)
-    more = Measure.of(torch.cat([reference.points, around(STRAY + 1, 4, 0.01, generator)]))
-    left = trimmed(fit(more, clean, strays, others), more, 0.02)
-    assert left.weights[-5:].tolist() == [0] * 5
+    strays = [around(STRAY, 20, 0.01, generator), around(STRAY + 1, 2, 0.01, generator)]
+    twins = [around(STRAY, 32, 0.01, generator), around(STRAY + 1, 6, 0.01, generator)]
+    pool = Measure.of(torch.cat([clusters([2250, 450, 300], generator), *twins]))
+    left = trimmed(fit(pool, toy[2], *strays), pool, 22.5 / 322)
+    assert left.weights[-22:].tolist() == [0] * 22
+
+
+def test_a_document_of_weight_four_is_as_four_documents(toy) -> None:
+    """It pulls four times as much, and is no more of a stray for that."""
+    reference, _, clean, strays = toy
+    heavy, light = clean[-60:], torch.cat([strays, clean[:-60]])
+    once = fit_gradient(reference, Measure.of(torch.cat([heavy, light]), torch.tensor([4.0] * 60 + [1.0] * 243)))
+    often = fit(reference, heavy.repeat_interleave(4, 0), light)
+    gone, apart = (trimmed(gradient, reference, 0.1).weights == 0 for gradient in (once, often))
+    assert int((gone != torch.cat([apart[:240:4], apart[240:]])).sum()) <= 3
 
 
 @pytest.mark.parametrize("share", [0.01, 0.02, 0.1, 0.3])

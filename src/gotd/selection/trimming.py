@@ -9,10 +9,11 @@ with prices as they are, d (mean_U f) / d log b_j = -reg pull_j. Where every doc
 Three stray documents of three hundred, of which the pool holds some dozens of twins, were seen to pull 22 times their
 share and to take every one of those twins, a fifth of the choice.
 
-Trimming takes out the documents of highest pull_j / b_j, up to a share of the target's mass, and fits again without
-them. It goes in _STEPS steps with the potential solved in between: what stands behind the first outlier comes to
-light. U is the best hundredth of the reference, and its best twentieth, whichever a document pulls more of: a fit knows
-neither pool nor budget. Where a pool holds twins of an outlier and the reference none, the outlier is not seen.
+Trimming takes out the documents of highest pull_j / b_j, up to a share of the target's mass, and the gradient is fitted
+again without them. U is the best hundredth of the reference, and its best twentieth, whichever a document pulls more
+of: a fit knows neither pool nor budget. Where a pool holds twins of a stray and the reference none, it is not seen. To
+take out a quarter of the share at a time, with the potential solved in between, changed at most one per cent of the
+choice (docs/trim.md), and is not done.
 
 This is not partial transport, which bounds g, or unbalanced transport, which bends it. Both give up the targets that
 are dearest to reach. But an outlier does harm only where the pool holds its twins, and then it is cheap; without
@@ -28,9 +29,8 @@ from torch import Tensor
 
 from gotd.errors import SettingsError
 from gotd.selection.gradient import Gradient
-from gotd.transport import Measure, Problem, SoftMin, solve
+from gotd.transport import Measure, SoftMin
 
-_STEPS = 4
 _BEST = (0.01, 0.05)
 
 
@@ -46,25 +46,15 @@ def trimmed(gradient: Gradient, reference: Measure, share: float) -> Measure:
         SettingsError: the share is less than one document.
     """
     target = gradient.objective.target
-    weights = target.weights.double()
-    repel = 0 if gradient.repel is None else gradient.repel(reference.points)
-    attract = gradient.attract
-    for step in range(1, _STEPS + 1):
-        ranked = reference.points[torch.argsort(attract(reference.points) - repel, stable=True)]
-        pulls = [pull(attract, ranked[: max(1, round(best * len(ranked)))]) for best in _BEST]
-        over = torch.where(weights > 0, torch.stack(pulls).amax(0) / weights, -1.0)
-        order = torch.argsort(over, descending=True, stable=True)
-        gone = 1 - weights.sum() + weights[order].cumsum(0)
-        out = order[gone <= share * step / _STEPS + 1e-6]
-        if len(out):
-            weights[out] = 0
-            left = Measure.of(target.points, weights)
-            problem = Problem(reference, left, attract.reg, attract.cost)
-            g = solve(problem, init=attract.g).g
-            attract = SoftMin(target.points, g, left.log_weights, attract.reg, attract.cost)
-    if bool((weights == target.weights.double()).all()):
-        count = int((target.weights > 0).sum())
+    weights = target.weights.double().clone()
+    ranked = reference.points[torch.argsort(gradient(reference.points), stable=True)]
+    pulls = [pull(gradient.attract, ranked[: max(1, round(best * len(ranked)))]) for best in _BEST]
+    order = torch.argsort(torch.stack(pulls).amax(0) / weights.clamp_min(1e-38), descending=True, stable=True)
+    out = order[weights[order].cumsum(0) <= share + 1e-6]
+    if not bool((weights[out] > 0).any()):
+        count = int((weights > 0).sum())
         raise SettingsError(f"trim is {share:.2%} of {count} target documents, less than one; raise it or leave it out")
+    weights[out] = 0
     return Measure.of(target.points, weights)
 
 
