@@ -30,6 +30,7 @@ COMMANDS = (
     "fit",
     "score",
     "choose",
+    "size",
     "domains",
     "warmup",
     "finetune",
@@ -537,6 +538,52 @@ def test_rounds_and_a_cap(scored: Path, tmp_path: Path) -> None:
     assert found["settings"].items() >= {"rounds": 3, "max_per_source": "50%", "shortlist": 4, "mix": 0.3}.items()
     assert len(found["rounds"]) == 3
     assert {source: row["selected"] for source, row in found["sources"].items()} == {"first": 6, "second": 6}
+
+
+def test_trim_is_a_percentage(fitted: Fit, corpora, tmp_path: Path) -> None:
+    assert fitted("--trim", "5%")["settings"]["trim"] == 0.05
+    assert fitted()["settings"]["trim"] == 0
+    asked = ("fit", "-r", corpora.other, "-t", corpora.target, "-o", tmp_path / "out")
+    for given, said in (("2", 'found "2", wanted a percentage such as 2%'), ("some%", "'some' is not a valid float")):
+        refusal = run(*asked, "--trim", given)
+        assert refusal.exit_code == 2
+        assert said in refusal.stderr
+    assert "trim is 1.00% of 60 target documents, less than one" in refused(*asked, "--trim", "1%")
+
+
+def test_the_mix_by_rule(scored: Path, tmp_path: Path) -> None:
+    """The flags are the warm-up of the rule, and of nothing else."""
+    flags = ("--epochs", 2, "--learning-rate", 0.001, "--batch-tokens", 500, "--mix-scale", 0.5)
+    found = told("choose", scored, "-k", "12docs", "-o", tmp_path / "out", "--mix", "auto", *flags)
+    warm = gotd.WarmUp(epochs=2, learning_rate=0.001, batch_tokens=500, scale=0.5)
+    assert found["transport"]["mix"] == warm.mix(found["counts"]["tokens_estimated"])
+    assert "found mix 0.1. Leave out either" in refused("choose", scored, "-k", 12, "-o", tmp_path / "a", *flags)
+    assert run("choose", scored, "-k", "12docs", "-o", tmp_path / "b", "--mix", "often").exit_code == 2
+
+
+def test_size_shows_the_curve_and_its_knee(scored: Path) -> None:
+    asked = ("size", scored, "--limit", 200, "--budgets", 4, "--folds", 2, "--mix-scale", 0.001, "--epochs", 100)
+    found, shown = told(*asked), done(*asked)
+    assert [row["documents"] for row in found["sizes"]] == [50, 79, 126, 200]
+    knee = next(line for line in shown.splitlines() if "<- knee" in line)
+    assert knee.split()[0] == str(found["held_out_knee"])
+    assert f"Knee: above {found['held_out_knee']} documents" in shown
+    last = found["sizes"][-1]
+    assert f"{last['mix']:.1%}  {last['predicted']:+.4f}" in " ".join(shown.split()).replace(" ", "  ")
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--mix", 0.1), "No knee: with one mix for all budgets the first documents are always the best"),
+        (("--batch-tokens", 10), "No knee up to 12 documents: one more still pays. Raise --limit."),
+    ],
+)
+def test_size_says_why_there_is_no_knee(flags: tuple[object, ...], message: str, scored: Path) -> None:
+    shown = done("size", scored, "--limit", 12, "--budgets", 2, "--folds", 0, *flags)
+    assert message in " ".join(shown.split())
+    assert "held out" not in shown
+    assert "<- knee" not in shown
 
 
 def test_what_says_the_same_is_chosen_once_unless_it_is_asked_for(write, text, corpora, tmp_path: Path) -> None:

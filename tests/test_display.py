@@ -263,6 +263,22 @@ def test_stability_and_advice(shown: Show) -> None:
     assert "Not converged: raise reg." in lines
 
 
+@pytest.mark.parametrize(("pull", "said"), [(0.1, False), (0.15, True), (0.24, True)])
+def test_a_few_targets_that_decide_much_are_said(shown: Show, pull: float, said: bool) -> None:
+    lines = shown(quality={"stability": {}, "advice": "", "pull": pull})
+    words = f"A few target documents decide much: they pull {pull:.0%} of the selection; if they are strays, "
+    assert any(line == f"{words}pass --trim 2%." for line in lines) == said
+
+
+def test_trimmed_targets_are_counted(shown: Show) -> None:
+    trimmed = [{"id": "a", "weight": 0.01, "text": "stray"}] * 3
+    lines = shown(quality={"stability": {}, "advice": "", "pull": 0.3}, fit={"trimmed": trimmed})
+    assert "3 target documents were trimmed: see manifest.json." in lines
+    assert not any("decide much" in line for line in lines)
+    lines = shown(settings={"trim": 0.02}, fit={"trimmed": []})
+    assert "No target document pulls far more of the choice than its share: none was trimmed." in lines
+
+
 def test_rejects_are_counted_by_reason(shown: Show) -> None:
     lines = shown(
         counts={"read": 12_300, "selected": 30, "not_selected": 10_970, "rejected": 1_300},

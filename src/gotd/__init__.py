@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from gotd.pipeline import select
     from gotd.potential import Potential
     from gotd.reporting import report
+    from gotd.selection.mix import Losses, WarmUp, measured_mix, mix_along
     from gotd.stages.choose import Selection, choose
     from gotd.stages.domains import Domain, domains
     from gotd.stages.fit import FitSettings, fit
     from gotd.stages.score import score
     from gotd.stages.scores import Scores
+    from gotd.stages.size import Sizes, size
     from gotd.stages.targets import Target
 
 __version__ = "0.1.0"
@@ -33,17 +35,23 @@ _HOMES = {
     "Exported": "gotd.export",
     "Fields": "gotd.corpus",
     "FitSettings": "gotd.stages.fit",
+    "Losses": "gotd.selection.mix",
     "Potential": "gotd.potential",
     "Scores": "gotd.stages.scores",
     "Selection": "gotd.stages.choose",
+    "Sizes": "gotd.stages.size",
     "Target": "gotd.stages.targets",
+    "WarmUp": "gotd.selection.mix",
     "choose": "gotd.stages.choose",
     "domains": "gotd.stages.domains",
     "export_selection": "gotd.export",
     "fit": "gotd.stages.fit",
+    "measured_mix": "gotd.selection.mix",
+    "mix_along": "gotd.selection.mix",
     "report": "gotd.reporting",
     "score": "gotd.stages.score",
     "select": "gotd.pipeline",
+    "size": "gotd.stages.size",
 }
 
 __all__ = [
@@ -54,19 +62,25 @@ __all__ = [
     "FitSettings",
     "GotdError",
     "InputError",
+    "Losses",
     "MissingExtra",
     "Potential",
     "Scores",
     "Selection",
     "SettingsError",
+    "Sizes",
     "Target",
+    "WarmUp",
     "choose",
     "domains",
     "export_selection",
     "fit",
+    "measured_mix",
+    "mix_along",
     "report",
     "score",
     "select",
+    "size",
 ]
 
 

@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from gotd.export import Exported
     from gotd.stages.choose import Selection
     from gotd.stages.domains import Domain
+    from gotd.stages.size import Sizes
 
 PROSE_WIDTH = 100
+PULL_WARNS_AT = 0.15  # clean targets were seen to stay below 0.1, strays to reach 0.15 to 0.25 (docs/trim.md)
 _TEXT_WIDTH = 100
 _SOURCE_WIDTH = 40
 _NUMBERS_WIDTH = 60  # of all columns beside a source
@@ -131,6 +133,50 @@ def show_domains(found: Sequence[Domain]) -> None:
     out.print(table)
 
 
+def show_sizes(found: Sizes) -> None:
+    """The objective by budget, the knee, and how to read both."""
+    out = console()
+    out.print(f"{found.measure[0].upper()}{found.measure[1:]} from the reference to the target: {found.before:.4f}")
+    out.print("Change once the best documents of the pool are mixed in")
+    table = Table(box=None, pad_edge=False)
+    for name in ("documents", "tokens", "mix", "predicted", "solved again", *(("held out",) if found.folds else ())):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column()
+    advised = found.held_out_knee if found.folds else found.knee
+    for row in found.sizes:
+        changes = (row.predicted, row.solved) if row.held_out is None else (row.predicted, row.solved, row.held_out)
+        mark = "<- knee" if row.documents == advised else ""
+        numbers = f"{row.documents:,}", f"{row.tokens:,}", f"{row.mix:.1%}", *(f"{change:+.4f}" for change in changes)
+        table.add_row(*numbers, mark)
+    out.print(table)
+    for line in _size_remarks(found, advised):
+        prose(out, f"\n{line}")
+
+
+def _size_remarks(found: Sizes, advised: int | None) -> Iterator[str]:
+    last = found.sizes[-1].documents
+    if found.folds:
+        yield (
+            f"Held out: against {found.folds} folds of the target, for documents chosen without the fold. Where it "
+            "stays behind, the selection learns these examples by heart; more examples will help."
+        )
+    if advised is not None:
+        yield f"Knee: above {advised:,} documents one more gains less than a quarter of what one of the first gains."
+    elif found.mix != "auto":
+        yield "No knee: with one mix for all budgets the first documents are always the best. Pass --mix auto."
+    elif min(row.solved for row in found.sizes) >= 0:
+        yield "No knee: no budget brings the reference closer to the target."
+    else:
+        yield f"No knee up to {last:,} documents: one more still pays. Raise --limit."
+    if last < found.wanted:
+        yield f"The shortlist holds {last:,} documents that repeat none, of the {found.wanted:,} that were asked for."
+    if found.mix == "auto":
+        yield (
+            "The mix follows from tokens, epochs, learning rate and batch by a rule of thumb, and the knee from it: "
+            "see docs/mix.md."
+        )
+
+
 def _plain(text: str) -> str:
     """One line that cannot steer the terminal."""
     return _STEERING.sub("\N{REPLACEMENT CHARACTER}", " ".join(text.split()))
@@ -231,6 +277,13 @@ def _remarks(found: Mapping[str, Any]) -> Iterator[Text]:
     for row in targets:
         if row["stability"]:
             yield Text(f"Those of {_plain(row['name'])} alone on {_agreement(row['stability'])}.")
+    if trimmed := found.get("fit", {}).get("trimmed"):
+        yield Text(f"{len(trimmed):,} target documents were trimmed: see manifest.json.")
+    elif found.get("settings", {}).get("trim"):
+        yield Text("No target document pulls far more of the choice than its share: none was trimmed.")
+    elif (quality.get("pull") or 0) >= PULL_WARNS_AT:
+        strays = f": they pull {quality['pull']:.0%} of the selection; if they are strays, pass --trim 2%."
+        yield Text.assemble(("A few target documents decide much", "bold"), strays)
     if quality["advice"]:
         yield Text.assemble(("Not converged", "bold"), f": {quality['advice']}.")
     if counts["rejected"]:

@@ -24,11 +24,12 @@ from gotd.artifacts import MANIFEST, Artifact, open_artifact, read_json
 from gotd.corpus import Fields, Inputs, OnError, OutputFormat, Reject, RejectWriter, find
 from gotd.engine import Progress, silent
 from gotd.selection.duplicates import Mode
+from gotd.selection.mix import WarmUp
 from gotd.selection.tokens import identity
-from gotd.stages.choose import MIX, Selection, check_rounds, checked, choose
+from gotd.stages.choose import Selection, check_rounds, checked, choose
 from gotd.stages.domains import domains
 from gotd.stages.fit import FitSettings, fit
-from gotd.stages.picking import PickSettings
+from gotd.stages.picking import MIX, Mix, PickSettings
 from gotd.stages.score import TextMass, score
 from gotd.stages.scores import REJECTS
 from gotd.stages.sharing import check_shares
@@ -59,10 +60,12 @@ def select(
     fit_sample: int = 20_000,
     target_sample: int = 5_000,
     text_mass: TextMass = "docs",
+    trim: float = 0.0,
     keep: int | None = None,
     held_out: Inputs | None = None,
     rounds: int = 1,
-    mix: float = MIX,
+    mix: Mix = MIX,
+    warm_up: WarmUp | None = None,
     dedup: Mode = "near",
     max_per_source: str | None = None,
     shortlist: float = 10.0,
@@ -93,10 +96,11 @@ def select(
             Transport before and after is measured all the same.
         method_options: of that method alone, such as `{"kind": "mean"}` of `nearest`.
         encoder: see `gotd.encoders.KNOWN_SPECS`.
-        reg, debias, centre, whiten, remove_top, cost, fit_sample, target_sample, text_mass, seed: see `FitSettings`.
+        reg, debias, centre, whiten, remove_top, cost, fit_sample, target_sample, text_mass, trim, seed: see
+            `FitSettings`.
         paper: the published settings where reg, debias, centre and whiten are left out.
         keep: score only so many sources, those nearest to the target (see `domains`).
-        rounds, mix, dedup, max_per_source, shortlist, target_shares: see `choose`.
+        rounds, mix, warm_up, dedup, max_per_source, shortlist, target_shares: see `choose`.
         held_out, polish, tokenizer: see `score`.
         fields: where text, id and source are in a candidate or reference record.
         target_fields: the same for the target; left out, as for the candidates.
@@ -125,11 +129,12 @@ def select(
         fit_sample=fit_sample,
         target_sample=target_sample,
         text_mass=text_mass,
+        trim=trim,
         seed=seed,
     )
     where = fields or Fields()
     wanted = checked(budget, format, max_per_source)
-    how = PickSettings(rounds, mix, dedup, max_per_source, shortlist, target_shares)
+    how = PickSettings(rounds, mix, dedup, max_per_source, shortlist, target_shares, warm_up)
     check_rounds(rounds, settings.method)
     goals = aims(target, avoid)
     check_aims(settings.method, goals)
@@ -195,9 +200,8 @@ def select(
         device=device,
         progress=progress,
     )
-    chosen = choose(
-        work / "scores", budget, work / "chosen", **asdict(how), format=format, seed=seed, progress=progress
-    )
+    picking = {**asdict(how), "warm_up": warm_up}
+    chosen = choose(work / "scores", budget, work / "chosen", **picking, format=format, seed=seed, progress=progress)
     return _finished(artifact, work, chosen, sources, separate=reference is not None, started=started)
 
 
@@ -221,7 +225,7 @@ def _finished(
     artifact.finish(
         {
             **found,
-            "fit": {name: fitted[name] for name in ("counts", "encoder", "bytes")},
+            "fit": {name: fitted[name] for name in ("counts", "trimmed", "encoder", "bytes")},
             "kept_sources": sources,
             "seconds": seconds,
             "documents_per_second": {

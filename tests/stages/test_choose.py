@@ -153,6 +153,49 @@ def test_the_mix_moves_the_figures_alone(scored: Path, contents, tmp_path: Path)
     assert steps[0] < 0
 
 
+def test_the_mix_follows_from_the_tokens_and_the_warm_up(scored: Path, tmp_path: Path) -> None:
+    """Three epochs of twice the tokens are six of them."""
+    warm = gotd.WarmUp(epochs=3, learning_rate=1e-3, batch_tokens=64)
+    found = [gotd.choose(scored, k, tmp_path / str(k), mix="auto", warm_up=warm).manifest for k in (15, 30)]
+    tokens = [manifest["counts"]["tokens_estimated"] for manifest in found]
+    assert [manifest["transport"]["mix"] for manifest in found] == [warm.mix(count) for count in tokens]
+    assert found[0]["settings"]["mix"] == "auto"
+    assert found[0]["settings"]["warm_up"]["epochs"] == 3
+    usual = gotd.choose(scored, 15, tmp_path / "usual", mix="auto").manifest
+    assert usual["transport"]["mix"] == gotd.WarmUp().mix(tokens[0])
+
+
+def test_rounds_go_up_to_the_mix_that_follows(scored: Path, tmp_path: Path) -> None:
+    warm = gotd.WarmUp(learning_rate=1e-2, batch_tokens=64)
+    found = gotd.choose(scored, 20, tmp_path / "out", rounds=2, mix="auto", warm_up=warm).manifest
+    # Of the twenty lowest scores, which are not quite the twenty that the rounds take.
+    assert found["rounds"][-1]["share"] == pytest.approx(found["transport"]["mix"], rel=0.2)
+    assert found["rounds"][0]["share"] == pytest.approx(found["rounds"][-1]["share"] / 2)
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"mix": "often"}, "mix is often; wanted a share above 0 and at most 1, or auto"),
+        ({"mix": 0.2, "warm_up": gotd.WarmUp(epochs=3)}, r"decide --mix auto; found mix 0\.2. Leave out either"),
+    ],
+)
+def test_a_mix_that_cannot_be_is_refused(asked, message: str, scored: Path, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=message):
+        gotd.choose(scored, 5, tmp_path / "out", **asked)
+
+
+def test_how_much_a_few_targets_pull_is_in_the_manifest(scored: Path, tmp_path: Path) -> None:
+    """2 % of 60 targets is one: the selection's mean of the plan to the one that gets most."""
+    found = gotd.choose(scored, 15, tmp_path / "out")
+    potential = found.potential
+    points = potential.points(found.to_arrow()["text"].to_pylist())
+    attract = potential.attract
+    logits = attract.log_b + (attract.g - 1 + points @ attract.points.T) / attract.reg
+    pulls = logits.softmax(1).mean(0)
+    assert found.manifest["quality"]["pull"] == pytest.approx(float(pulls.max()), rel=1e-4)
+
+
 def test_one_document_is_a_pool(write, selector: Path, rows, tmp_path: Path) -> None:
     """Calibrated, it is at the mean of the others, of which there are none."""
     pool = write("pool.jsonl", [{"text": "rare1"}])

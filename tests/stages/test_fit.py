@@ -135,3 +135,36 @@ def test_other_embedded_encoders_serve(encoder: str, write, rows, tmp_path: Path
     found = gotd.select(pool, target, 1, tmp_path / "out", encoder=encoder, workers=1)
     assert found.manifest["fit"]["encoder"]["spec"] == encoder
     assert rows(found.path)[0]["text"] == "a ship at sea"
+
+
+def test_trimmed_targets_are_named(write, text, tmp_path: Path) -> None:
+    """Two of 52 targets say the same odd thing, and so do three of 300 in the pool: those two pull the most."""
+    odd = "odd remark of nobody in particular about nothing at all"
+    pool = write("pool.jsonl", [{"text": text(i, i % 4 == 0, 12) if i % 100 else odd} for i in range(300)])
+    records = [{"text": text(1000 + i, i % 2 == 0, 12), "id": f"{i}"} for i in range(50)]
+    target = write("target.jsonl", [*records[:20], {"text": odd, "id": "a"}, *records[20:], {"text": odd, "id": "b"}])
+    fields = Fields(id="id")
+    asked = {"settings": FitSettings(trim=0.04), "target_fields": fields}
+    potential = gotd.fit(target, pool, tmp_path / "out", **asked)
+    found = load_manifest(tmp_path / "out", "fit")["trimmed"]
+    assert [(row["id"], row["text"]) for row in found] == [("a", odd), ("b", odd)]
+    assert [row["weight"] for row in found] == pytest.approx([1 / 52] * 2)
+    weights = potential.objective.target.weights
+    assert (weights == 0).nonzero().flatten().tolist() == [20, 51]
+    whole = gotd.fit(target, pool, tmp_path / "whole", target_fields=fields)
+    assert potential.score([odd])[0] > whole.score([odd])[0] + 0.1
+    assert load_manifest(tmp_path / "whole", "fit")["trimmed"] == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"trim": 0.5}, r"trim is 0\.5; wanted a share of the target, from 0 to below 0\.5"),
+        ({"trim": -0.1}, r"trim is -0\.1; wanted"),
+        ({"trim": float("nan")}, "trim is nan; wanted"),
+        ({"trim": 0.1, "method": "nearest"}, "trim is for gotd's price, which method nearest has not"),
+    ],
+)
+def test_a_trim_that_cannot_be_is_refused(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        FitSettings(**settings)

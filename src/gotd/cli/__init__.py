@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from gotd import __version__
-from gotd.cli import choosing, evaluating, exporting, health, reporting, training
+from gotd.cli import choosing, evaluating, exporting, health, reporting, sizing, training
 from gotd.cli.config import configurable
 from gotd.errors import GotdError
 
@@ -47,6 +47,7 @@ for command in (
     choosing.fit,
     choosing.score,
     choosing.choose,
+    sizing.size,
     choosing.domains,
     reporting.report,
     training.warmup,

@@ -20,7 +20,7 @@ from gotd.cli import options as opt
     shell_complete=opt.files,
     help="What the model was trained on.  [default: a sample of the pool]",
 )
-@opt.chain(opt.budget, opt.output, opt.method(*opt.scored_methods, "in-domain"), opt.fitting)
+@opt.chain(opt.budget, opt.output, opt.method(*opt.scored_methods, "in-domain"), opt.fitting, opt.trim)
 @click.option("--keep", type=click.IntRange(1), help="Score only the sources nearest to the target, so many.")
 @click.option("--report", is_flag=True, help="Write report.html too, a page about the selection.")
 @opt.chain(
@@ -44,6 +44,7 @@ from gotd.cli import options as opt
     opt.dry_run,
 )
 @opt.gathered
+@opt.warmed_up
 def select(as_json: bool, dry_run: bool, report: bool, candidates: tuple[str, ...], **given: Any) -> None:
     """Choose from a pool: fit, score and choose in one."""
     from gotd import reporting
@@ -79,6 +80,7 @@ def select(as_json: bool, dry_run: bool, report: bool, candidates: tuple[str, ..
     opt.output,
     opt.method(*opt.scored_methods),
     opt.fitting,
+    opt.trim,
     opt.fields,
     opt.target_text,
     opt.on_error,
@@ -154,6 +156,7 @@ def score(as_json: bool, selector: Path, pool: tuple[str, ...], **given: Any) ->
     opt.overwrite,
     opt.json,
 )
+@opt.warmed_up
 def choose(as_json: bool, **given: Any) -> None:
     """Choose from SCORES, the folder of `score`."""
     from gotd.display import progress_bar, show_selection

@@ -102,11 +102,53 @@ shortlist = click.option(
     show_default=True,
     help="How many budgets of the best documents --rounds chooses from.",
 )
-mix = click.option(
-    "--mix",
-    default=0.1,
+
+
+def _share(context: click.Context, flag: click.Parameter, value: str) -> Any:
+    """A number, or `auto`; whether the number is a share is for the stage to say."""
+    return value if value == "auto" else click.FLOAT(value, flag, context)
+
+
+def mixing(default: str) -> Callable[[Command], Command]:
+    return chain(
+        click.option(
+            "--mix",
+            callback=_share,
+            metavar="SHARE|auto",
+            default=default,
+            show_default=True,
+            help="Share of the selection in what the model has seen, for --rounds and the figures before and after; "
+            "auto: by its tokens and the four flags that follow.",
+        ),
+        click.option("--epochs", type=float, help="Passes over the selection.  [default: 1]"),
+        click.option("--learning-rate", type=float, help="Mean over the steps.  [default: 0.0001]"),
+        click.option("--batch-tokens", type=int, help="Tokens of one step of the optimiser.  [default: 18880]"),
+        click.option(
+            "--mix-scale",
+            "scale",
+            type=float,
+            help="Learning rate x steps that make the share 63%, as you measured it.  [default: that of a tiny model]",
+        ),
+    )
+
+
+mix = mixing("0.1")
+
+
+def _percentage(context: click.Context, flag: click.Parameter, value: str) -> float:
+    """`2%`, or the share 0.02."""
+    number = value.strip().removesuffix("%")
+    share = float(click.FLOAT(number, flag, context))
+    return share if number == value.strip() else share / 100
+
+
+trim = click.option(
+    "--trim",
+    callback=_percentage,
+    metavar="PERCENT",
+    default="0%",
     show_default=True,
-    help="Share of the selection in what the model has seen, for --rounds and the figures before and after.",
+    help="Leave out the target documents that pull most of the choice for their weight, up to so much of the target.",
 )
 record_format = click.option(
     "--format",
@@ -242,6 +284,20 @@ def show_dry_run(as_json: bool, **given: Any) -> None:
 
     found = dry_run(**given)
     print_json(found.as_json()) if as_json else click.echo("\n".join(found.lines()))
+
+
+def warmed_up(command: Callable[..., None]) -> Callable[..., None]:
+    """Turn the flags about training into `warm_up`; None where none is given."""
+
+    @wraps(command)
+    def run(**given: Any) -> None:
+        from gotd.selection.mix import WarmUp
+
+        flags = {name: given.pop(name) for name in WarmUp.__dataclass_fields__}
+        parts = {name: value for name, value in flags.items() if value is not None}
+        command(**given, warm_up=WarmUp(**parts) if parts else None)
+
+    return run
 
 
 def print_json(value: Any) -> None:

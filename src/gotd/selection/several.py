@@ -26,6 +26,7 @@ from torch import Tensor
 
 from gotd.errors import InputError
 from gotd.selection.gradient import Gradient, Objective, fit_gradient, overlaps
+from gotd.selection.trimming import trimmed
 from gotd.transport import Cost, Measure, Problem, SoftMin, summarised
 
 _NO_SPREAD = 1e-6  # of reg: rounding alone moves phi by as much
@@ -130,7 +131,14 @@ class Blend:
 
 
 def fit_terms(
-    reference: Measure, wanted: Sequence[Wanted], *, reg: float, debias: bool, cost: Cost, seed: int
+    reference: Measure,
+    wanted: Sequence[Wanted],
+    *,
+    reg: float,
+    debias: bool,
+    cost: Cost,
+    seed: int,
+    trim: float = 0.0,
 ) -> tuple[tuple[Term, ...], SoftMin | None, Quality]:
     """The terms, in the order of `wanted`, the f_PP that they share, and how good they are together.
 
@@ -139,21 +147,22 @@ def fit_terms(
         wanted: what to move toward, and what to leave.
         reg: fraction of the mean cost between reference and target, averaged over `wanted`.
         debias, cost, seed: see `fit_gradient`.
+        trim: the share of each target's mass that may be left out, see `trimmed`.
 
     Raises:
         InputError: a target that all documents of the reference are equally far from, beside others.
     """
     if is_plain([each.weight for each in wanted]):
         (only,) = wanted
-        found = fit_gradient(reference, only.measure, reg=reg, debias=debias, cost=cost, seed=seed)
+        found = _fit(reference, only.measure, trim, reg=reg, debias=debias, cost=cost, seed=seed)
         quality = Quality.of(found)
         return (_term(only, found, found.level, 1.0),), found.repel, quality
     shared = fmean(Problem.scaled(reference, each.measure, reg, cost).reg for each in wanted)
     summary = summarised(reference, seed=seed) if debias else None
     gradients, terms = [], []
     for each in wanted:
-        found = fit_gradient(
-            reference, each.measure, debias=debias, cost=cost, seed=seed, shared_reg=shared, summary=summary
+        found = _fit(
+            reference, each.measure, trim, debias=debias, cost=cost, seed=seed, shared_reg=shared, summary=summary
         )
         phi, weights = found(reference.points).double(), reference.weights.double()
         level = float(weights @ phi)
@@ -166,6 +175,12 @@ def fit_terms(
         gradients.append(found)
         terms.append(_term(each, found, level, spread))
     return tuple(terms), gradients[0].repel, _together(terms, gradients, reference)
+
+
+def _fit(reference: Measure, target: Measure, trim: float, **how: Any) -> Gradient:
+    """The gradient, fitted again on what is left of the target where some is to be left out."""
+    found = fit_gradient(reference, target, **how)
+    return fit_gradient(reference, trimmed(found, reference, trim), **how) if trim else found
 
 
 def is_plain(weights: Sequence[float]) -> bool:

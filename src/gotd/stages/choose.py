@@ -30,19 +30,22 @@ from gotd.selection.caps import Cap
 from gotd.selection.duplicates import Duplicate, Mode
 from gotd.selection.methods import GOTD
 from gotd.selection.methods.all_target import AllTarget
+from gotd.selection.mix import WarmUp
 from gotd.selection.ranking import Picked, lowest_by, rank
 from gotd.selection.rounds import rounds_needed
 from gotd.selection.several import Blend, accounts
-from gotd.stages.picking import Choice, Pick, PickSettings, pick
+from gotd.selection.trimming import pull_of_few
+from gotd.stages.picking import MIX, Choice, Mix, Pick, PickSettings, pick
 from gotd.stages.score import masses, points_of
 from gotd.stages.scores import NAME, REJECTS, Scores, own_column
 from gotd.stages.sharing import Lists, check_shares, divided, joined, parse_shares, share_out
 from gotd.stages.target_alone import target_alone
 from gotd.transport import Measure, summarised
 
-MIX = 0.1
 _SOLVE_AGAIN_ON = 5_000
 _SHOWN = 5
+_PULLED = 1_000
+FEW = 0.02
 DUPLICATES = "duplicates.parquet"
 _TAKEN_BY = ("target", "target_score")
 
@@ -106,7 +109,8 @@ def choose(
     output: Path | str,
     *,
     rounds: int = 1,
-    mix: float = MIX,
+    mix: Mix = MIX,
+    warm_up: WarmUp | None = None,
     dedup: Mode = "near",
     max_per_source: str | None = None,
     shortlist: float = 10.0,
@@ -123,7 +127,9 @@ def choose(
         budget: `5000docs`, `5%` of the documents, or `2000000tokens`.
         output: folder for `selected.*`, `scores.parquet`, the potential and the manifest.
         rounds: 1 takes the lowest scores; more solve again as the selection grows (see `selection/rounds.py`).
-        mix: the share lambda of the selection in what the model has seen, for rounds and figures.
+        mix: the share lambda of the selection in what the model has seen, for rounds and figures; `auto` takes it
+            from the tokens of the selection and the warm-up (see `selection/mix.py`).
+        warm_up: how the selection will be trained on, for mix `auto`.
         dedup: drop documents that say the same as a better one: `near`, `exact` or `off`.
         max_per_source: `40%` or `2000docs`: the most that one source may have.
         shortlist: how many budgets of the best documents the rounds choose from.
@@ -139,7 +145,7 @@ def choose(
     started = time.perf_counter()
     scored = Scores.load(scores)
     wanted = checked(budget, format, max_per_source)
-    how = PickSettings(rounds, mix, dedup, max_per_source, shortlist, target_shares)
+    how = PickSettings(rounds, mix, dedup, max_per_source, shortlist, target_shares, warm_up)
     settings = {"budget": str(wanted), **asdict(how), "format": format, "seed": seed}
     inputs = {"scores": [str(scored.manifest["inputs"]), str(scored.manifest["settings"])]}
     artifact = open_artifact(output, "choose", settings, inputs, overwrite=overwrite)
@@ -181,12 +187,13 @@ def choose(
             "from_target": choice.from_target,
             "sources": _by_source(scored.manifest["sources"], [] if choice.from_target else documents),
             **_shares_taken(scored, target_shares, potential, chosen, best),
-            "transport": _transport(potential, documents, random, best, mix),
+            "transport": _transport(potential, documents, random, best, how.share(int(best.tokens.sum()))),
             "rounds": [asdict(step) for step in chosen.rounds],
             "quality": {
                 **asdict(potential.quality),
                 **accounts(potential.terms),
                 "marginal_error_pool": scored.manifest["marginal_error"],
+                "pull": _pull(potential, documents),
             },
             "best": _lines(documents[:_SHOWN], best),
             "worst": _lines(worst, ranking.worst),
@@ -432,6 +439,14 @@ def _each(potential: Potential, added: Measure, after: Blend, by_chance: Blend, 
         }
         for term, mean, chosen, chance in zip(potential.terms, means, after.parts, by_chance.parts)
     ]
+
+
+def _pull(potential: Potential, documents: Sequence[Document]) -> float | None:
+    """How much of the selection FEW of the target's mass buys, on an even sample; None of several targets."""
+    if not potential.plain:
+        return None
+    some = documents[:: -(-len(documents) // _PULLED)]
+    return pull_of_few(potential.attract, points_of(some, potential), FEW)
 
 
 def _some(documents: Sequence[Document], potential: Potential) -> Measure:

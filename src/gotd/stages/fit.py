@@ -48,6 +48,8 @@ class FitSettings:
         seed: of samples, encoder, centroids and draws.
         method: `gotd`, or another way to rank candidates, see docs/methods.md; phi is fitted all the same.
         method_options: of that method alone, such as `{"kind": "mean"}` of `nearest`.
+        trim: the share of a target's mass that may be left out where it pulls far more of the choice than its
+            share, see `selection/trimming.py`; 0 for none.
     """
 
     encoder: str = "lsa"
@@ -63,9 +65,14 @@ class FitSettings:
     seed: int = 0
     method: str = GOTD
     method_options: Mapping[str, Any] = field(default_factory=dict)
+    trim: float = 0.0
 
     def __post_init__(self) -> None:
         check_method(self.method, self.method_options)
+        if not 0 <= self.trim < 0.5:
+            raise SettingsError(f"trim is {self.trim:g}; wanted a share of the target, from 0 to below 0.5")
+        if self.trim and self.method != GOTD:
+            raise SettingsError(f"trim is for gotd's price, which method {self.method} has not; leave out one of both")
         if not 0 < self.reg < 100:
             raise SettingsError(f"reg is {self.reg}; wanted a positive fraction of the mean cost, such as 0.1")
         if self.cost not in [cost.value for cost in Cost]:
@@ -178,6 +185,7 @@ def fit(
     artifact.finish(
         {
             "counts": _counts(base, drawn, goals),
+            "trimmed": _trimmed(drawn, potential, chosen),
             "encoder": {"spec": encoder.spec, "dim": encoder.dim, "fingerprint": encoder.fingerprint},
             "quality": {**asdict(potential.quality), **accounts(potential.terms)},
             "bytes": path.stat().st_size,
@@ -219,8 +227,22 @@ def fitted_to(
         debias=settings.debias,
         cost=Cost(settings.cost),
         seed=settings.seed,
+        trim=settings.trim,
     )
     return Potential(encoder, space, terms, repel, reference, quality)
+
+
+def _trimmed(drawn: Sequence[Sampled], potential: Potential, settings: FitSettings) -> list[dict[str, Any]]:
+    """The target documents that were left out, and the share of their target's mass that went with each."""
+    found = []
+    for sampled, term in zip(drawn, potential.terms):
+        documents, left = sampled.documents, term.objective.target.weights
+        before = Measure.of(term.objective.target.points, masses(documents, settings.text_mass)).weights
+        found += [
+            {"id": documents[row].id, "weight": float(before[row]), "text": " ".join(documents[row].text.split())[:200]}
+            for row in (left == 0).nonzero().flatten().tolist()
+        ]
+    return found
 
 
 def _method(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import get_args
+from typing import Literal, get_args
 
 import torch
 
@@ -20,9 +20,13 @@ from gotd.potential import Potential
 from gotd.selection.budget import Budget
 from gotd.selection.caps import Cap, Filled, settled
 from gotd.selection.duplicates import Deduplicator, Duplicate, Mode
+from gotd.selection.mix import AUTO, WarmUp
 from gotd.selection.ranking import Ranking
 from gotd.selection.rounds import Round, descend
 from gotd.stages.score import points_of
+
+Mix = float | Literal["auto"]
+MIX = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,29 +35,34 @@ class PickSettings:
 
     Attributes:
         rounds: 1 takes the lowest scores; more descend on the objective.
-        mix: share of the selection in what the model has seen, above 0 and at most 1.
+        mix: share of the selection in what the model has seen, above 0 and at most 1; `auto` for the rule of `warm_up`.
         dedup: `near`, `exact` or `off`.
         max_per_source: `40%` or `2000docs`; None for no cap.
         shortlist: how many times the budget is looked at where there are rounds.
         target_shares: `60,40`: the share of the budget that each target takes by its own score; None for one budget.
+        warm_up: how the selection will be trained on, for mix `auto`; None there is WarmUp().
     """
 
     rounds: int = 1
-    mix: float = 0.1
+    mix: Mix = MIX
     dedup: Mode = "near"
     max_per_source: str | None = None
     shortlist: float = 10.0
     target_shares: str | None = None
+    warm_up: WarmUp | None = None
 
     def __post_init__(self) -> None:
         if not self.rounds >= 1:
             raise SettingsError(f"rounds is {self.rounds}; wanted 1 or more")
-        if not 0 < self.mix <= 1:
-            raise SettingsError(f"mix is {self.mix}; wanted a share above 0 and at most 1")
+        check_mix(self.mix, self.warm_up)
         if self.dedup not in get_args(Mode):
             raise SettingsError(f'dedup is "{self.dedup}"; wanted {", ".join(get_args(Mode))}')
         if not self.shortlist >= 1:
             raise SettingsError(f"shortlist is {self.shortlist}; wanted 1 or more times the budget")
+
+    def share(self, tokens: float) -> float:
+        """The mix as a number, for a selection of so many tokens."""
+        return share_of(self.mix, self.warm_up, tokens)
 
     @property
     def stretch(self) -> float:
@@ -61,6 +70,21 @@ class PickSettings:
         if self.rounds > 1:
             return self.shortlist
         return 1.0 if self.dedup == "off" and self.max_per_source is None else 1.25
+
+
+def check_mix(mix: Mix, warm_up: WarmUp | None) -> None:
+    """SettingsError unless the mix is a share or `auto`, and a warm-up is given for `auto` alone."""
+    if mix == AUTO:
+        return
+    if isinstance(mix, str) or not 0 < mix <= 1:
+        raise SettingsError(f"mix is {mix}; wanted a share above 0 and at most 1, or {AUTO}")
+    if warm_up is not None:
+        raise SettingsError(f"epochs, learning rate and batch decide --mix {AUTO}; found mix {mix}. Leave out either")
+
+
+def share_of(mix: Mix, warm_up: WarmUp | None, tokens: float) -> float:
+    """The share lambda of a selection of so many tokens."""
+    return (warm_up or WarmUp()).mix(tokens) if isinstance(mix, str) else mix
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +177,8 @@ class _Walker:
             return fill.take(order.tolist(), number, of)
 
         points, settings = points_of(self.documents, self.potential), self.settings
-        descent = descend(start, self.potential.reference, summary, points, take, settings.rounds, settings.mix)
+        mix = settings.share(sum(self.tokens[: self.size]))
+        descent = descend(start, self.potential.reference, summary, points, take, settings.rounds, mix)
         return Pick(descent.rows, descent.rounds, sieve.duplicates, fill.full)
 
 

@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from gotd.artifacts import load_manifest
+from gotd.artifacts import MANIFEST, load_manifest, read_json
 from gotd.corpus import File, OnError, Reject, RejectWriter
 from gotd.engine import Done
 from gotd.errors import InputError
@@ -73,6 +73,16 @@ class Scores:
     @classmethod
     def load(cls, folder: Path | str) -> Scores:
         return cls(Path(folder), load_manifest(folder, "score"))
+
+    @classmethod
+    def within(cls, folder: Path | str) -> Scores:
+        """The scoring that a finished folder of `score` or of `select` holds."""
+        path = Path(folder) / MANIFEST
+        if not path.exists() or read_json(path).get("kind") != "select":
+            return cls.load(folder)
+        selected = load_manifest(folder, "select")
+        scored = sum(row["pool"] for row in selected["sources"].values())
+        return cls(Path(folder), {**selected, "counts": {**selected["counts"], "scored": scored}})
 
     @property
     def files(self) -> list[File]:
