@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint dist release-check clean
 
 demo: $(VENV)/demo
 	$(BIN)/gotd demo
@@ -15,6 +15,13 @@ lint: $(VENV)/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+dist: $(VENV)/dev
+	$(BIN)/python -m build --no-isolation
+
+# Builds, installs the wheel in a fresh environment and runs the demo from it, without a network.
+release-check:
+	$(PYTHON) scripts/release_check.py
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

@@ -5,6 +5,7 @@ fitted once, all are scored in turn, several times over, and the least CPU secon
 adds to all of them alike. Pool: documents of 1000 characters. Round-robin takes its turns within these seconds.
 
     python benchmarks/methods.py [--data DIR] [--documents 30000] [--target 4000] [--repeats 3] [--only METHOD ...]
+                                 [--tokenizer FILE]
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "all-target": ("all-target", {}),
 }
 
+COUNTED = "gotd, tokens counted"
+
 
 @dataclass(frozen=True, slots=True)
 class Took:
@@ -44,10 +47,10 @@ class Took:
     cpu: float
 
 
-def scored(selector: Path, pool: Path, output: Path) -> Took:
+def scored(selector: Path, pool: Path, output: Path, tokenizer: str | None) -> Took:
     """Score the pool in this process."""
     seconds, cpu = time.perf_counter(), time.process_time()
-    gotd.score(selector, pool, output, polish=0, workers=1, overwrite=True)
+    gotd.score(selector, pool, output, polish=0, tokenizer=tokenizer, workers=1, overwrite=True)
     return Took(time.perf_counter() - seconds, time.process_time() - cpu)
 
 
@@ -58,6 +61,7 @@ def main() -> None:
     parser.add_argument("--target", type=int, default=4_000, help="documents of the target, at most")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--only", nargs="+", choices=CASES, help="gotd and these methods")
+    parser.add_argument("--tokenizer", help="a tokenizer.json: gotd is scored once more, with tokens counted by it")
     given = parser.parse_args()
     use_cores(1)
     texts = Texts.of(given.data)
@@ -73,10 +77,13 @@ def main() -> None:
             started = time.process_time()
             gotd.fit(target, pool, here / f"fit{number}", settings=settings)
             fits[name] = time.process_time() - started
-        took: dict[str, list[Took]] = {name: [] for name in cases}
+        runs = [(name, here / f"fit{number}", None) for number, name in enumerate(cases)]
+        if given.tokenizer is not None:
+            runs.append((COUNTED, here / "fit0", given.tokenizer))
+        took: dict[str, list[Took]] = {name: [] for name, _, _ in runs}
         for _ in range(given.repeats):
-            for number, name in enumerate(cases):
-                took[name].append(scored(here / f"fit{number}", pool, here / "scores"))
+            for name, selector, tokenizer in runs:
+                took[name].append(scored(selector, pool, here / "scores", tokenizer))
     cpu = {name: min(each.cpu for each in some) for name, some in took.items()}
     rows = [
         [
@@ -85,7 +92,7 @@ def main() -> None:
             f"{cpu[name]:.2f}",
             f"{given.documents / cpu[name]:,.0f}",
             f"{cpu[name] / cpu['gotd']:.2f}",
-            f"{fits[name]:.1f}",
+            f"{fits[name]:.1f}" if name in fits else "",
         ]
         for name, some in took.items()
     ]

@@ -15,6 +15,7 @@ from gotd.artifacts import (
     load_manifest,
     open_artifact,
     read_json,
+    recorded,
     versions,
     write_json,
 )
@@ -175,3 +176,14 @@ def test_digest_looks_at_values_not_at_order() -> None:
 
 def test_versions_name_what_is_absent() -> None:
     assert versions(["no-such-package"])["no-such-package"] == "absent"
+
+
+def test_a_manifest_holds_the_flags_of_the_command_that_makes_it_and_of_no_other(tmp_path: Path) -> None:
+    """As `gotd demo` runs `select` within it: its flags are not those of the selection."""
+    with recorded("select", {"seed": 1}):
+        made = open_artifact(tmp_path / "a", "select", {}, {}).finish({})
+        within = open_artifact(tmp_path / "b", "fit", {}, {}).finish({})
+    after = open_artifact(tmp_path / "c", "select", {}, {}).finish({})
+    assert made["config"] == {"seed": 1}
+    assert "config" not in within
+    assert "config" not in after

@@ -73,6 +73,20 @@ def test_another_method_is_not_called_transport(corpora, tmp_path: Path) -> None
     assert "Method: gradients" not in card
 
 
+def test_a_selection_of_the_target_itself_is_said_to_be_one(corpora, tmp_path: Path) -> None:
+    """And tokens that a tokenizer counted are not called estimated."""
+    tokenizers = pytest.importorskip("tokenizers")
+    made = tokenizers.Tokenizer(tokenizers.models.WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
+    made.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
+    made.save(str(tmp_path / "tokenizer.json"))
+    asked = {"method": "all-target", "tokenizer": str(tmp_path / "tokenizer.json"), "workers": 1}
+    found = select(corpora.pool, corpora.target, 3, tmp_path / "sel", **asked)
+    card = (export_selection(found, "trl", tmp_path / "out").folder / "README.md").read_text()
+    assert "- chosen from the target itself: 3 of its 60 rows" in card
+    words = sum(len(text.split()) for text in found.to_arrow()["text"].to_pylist())
+    assert f"- {words} tokens chosen, as its tokenizer counts them" in card
+
+
 def test_a_selection_of_choose_has_a_card_too(scored: Path, tmp_path: Path) -> None:
     found = choose(scored, "5docs", tmp_path / "sel")
     out = export_selection(found, "trl", tmp_path / "out").folder

@@ -159,7 +159,7 @@ class TestMethods:
 
     @pytest.mark.parametrize("kind", ["min", "mean"])
     def test_options_reach_the_method(self, kind: str, corpora, tmp_path: Path) -> None:
-        """As a person types them; `min` and `mean` are other distances."""
+        """As a person types them, by way of a file of settings; `min` and `mean` are other distances."""
         asked = [
             "select",
             "--candidates",
@@ -172,7 +172,9 @@ class TestMethods:
             str(tmp_path / "out"),
         ]
         asked += ["--dedup", "off", "--workers", "1", "--method", "nearest", "--method-option", f"kind={kind}"]
-        assert CliRunner().invoke(main, asked).exit_code == 0
+        settings = tmp_path / "settings.yaml"
+        settings.write_text(CliRunner().invoke(main, [*asked, "--print-config"]).stdout)
+        assert CliRunner().invoke(main, ["select", "--config", str(settings)]).exit_code == 0
         found = gotd.Selection.load(tmp_path / "out")
         assert found.manifest["settings"]["method_options"] == {"kind": kind}
         potential, table = found.potential, found.to_arrow()
@@ -186,7 +188,7 @@ class TestMethods:
             ("nearest", "kin=min", 'nearest has no option "kin"; known: kind. Did you mean kind?'),
             ("dsir", "noise=maybe", "dsir: noise is 'maybe'; wanted bool"),
             ("gotd", "kind=min", 'gotd has no option "kind"; it takes none'),
-            ("nearest", "kind", 'found "kind", wanted NAME=VALUE'),
+            ("nearest", "kind", '--method-option is "kind"; wanted NAME=VALUE'),
         ],
     )
     def test_an_option_that_does_not_fit_is_named_before_anything_is_read(

@@ -150,21 +150,22 @@ def method(*names: str) -> Callable[[Command], Command]:
             "method_options",
             multiple=True,
             metavar="NAME=VALUE",
-            callback=_named_values,
             help="Of that method alone, such as kind=mean of nearest; may be given more than once.",
         ),
     )
 
 
-def _named_values(context: click.Context, option: click.Parameter, given: tuple[str, ...]) -> dict[str, Any]:
+def _named_values(given: tuple[str, ...]) -> dict[str, Any]:
     """`sample=500` as a number, `noise=false` as a truth value, `kind=mean` as a word."""
     import orjson
+
+    from gotd.errors import SettingsError
 
     values: dict[str, Any] = {}
     for pair in given:
         name, sign, value = pair.partition("=")
         if not sign:
-            raise click.BadParameter(f'found "{pair}", wanted NAME=VALUE', context, option)
+            raise SettingsError(f'--method-option is "{pair}"; wanted NAME=VALUE, such as kind=mean')
         try:
             values[name] = orjson.loads(value)
         except orjson.JSONDecodeError:
@@ -215,6 +216,8 @@ def gathered(command: Callable[..., None]) -> Callable[..., None]:
 
         for name in {"target", "avoid"} & given.keys():
             given[name] = [Target.parse(text) for text in given[name]]
+        if "method_options" in given:
+            given["method_options"] = _named_values(given["method_options"])
         names = {
             "text": "text_field",
             "id": "id_field",

@@ -21,6 +21,7 @@ from gotd.selection.budget import BYTES_PER_TOKEN, Budget
 from gotd.stages.choose import check_rounds, checked
 from gotd.stages.fit import FitSettings
 from gotd.stages.picking import PickSettings
+from gotd.stages.targets import Targets, listed
 from gotd.transport import CENTROIDS
 
 _SAMPLE = 2_000
@@ -118,10 +119,11 @@ class DryRun:
 
 def dry_run(
     candidates: Inputs,
-    target: Inputs,
+    target: Targets,
     budget: str | int,
     output: Path | str | None = None,
     *,
+    avoid: Targets | None = None,
     reference: Inputs | None = None,
     held_out: Inputs | None = None,
     method: str = "gotd",
@@ -155,7 +157,9 @@ def dry_run(
     where = fields or Fields()
     where_target = target_fields or replace(where, id=None, source=None, min_chars=0)
     pool = look("candidates", find(candidates, digest=False), where, _SAMPLE)
-    task = look("target", find(target, digest=False), where_target, _TARGETS)
+    goals = [*listed(target), *(listed(avoid) if avoid else [])]
+    wanted_files = [file for goal in goals for file in find(goal.paths, digest=False)]
+    task = look("target", wanted_files, where_target, _TARGETS)
     own = None if reference is None else look("reference", find(reference, digest=False), where, _SAMPLE)
     if held_out:
         find(held_out, digest=False)

@@ -146,7 +146,12 @@ def _counts(about: About) -> Iterator[str]:
         f"- {counts['read']:,} rows read: {counts['selected']:,} chosen, {counts['not_selected']:,} not chosen, "
         f"{counts['rejected']:,} rejected"
     )
-    yield f"- about {counts['tokens_estimated']:,} tokens chosen, at four bytes each"
+    if of_target := about.manifest.get("from_target"):
+        yield f"- chosen from the target itself: {of_target['selected']:,} of its {of_target['read']:,} rows"
+    if "tokens" in counts:
+        yield f"- {counts['tokens']:,} tokens chosen, as its tokenizer counts them"
+    else:
+        yield f"- about {counts['tokens_estimated']:,} tokens chosen, at four bytes each"
     yield f"- {about.manifest['duplicates']:,} documents passed over because they repeat a better one"
     if about.rejected:
         yield f"- {about.rejected:,} of the chosen left out of this folder: see `rejects.jsonl`"
