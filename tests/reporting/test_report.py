@@ -197,10 +197,11 @@ def test_several_targets_and_one_to_avoid(corpora, write, text, read_page: Read,
     assert data["histogram"]["cut"] is None
 
 
-def test_the_target_itself_as_the_choice(corpora, read_page: Read, tmp_path: Path) -> None:
+def test_the_target_itself_as_the_choice(corpora, write, text, read_page: Read, tmp_path: Path) -> None:
     """`all-target` takes nothing of the pool, even where the pool has a document of that id."""
-    found = gotd.select(corpora.pool, corpora.target, 10, tmp_path, method="all-target", workers=1)
-    page = read_page(gotd.report(tmp_path))
+    target = write("task.jsonl", [{"id": f"first-{i}", "text": text(5000 + i, i % 2 == 0)} for i in range(40)])
+    found = gotd.select(corpora.pool, target, 10, tmp_path / "out", method="all-target", workers=1)
+    page = read_page(gotd.report(tmp_path / "out"))
     assert "10 documents of the target itself were chosen" in page.said("verdict")
     assert len(found) == 10
     assert page.data["dots"]["rank"].count(None) == len(page.data["dots"]["rank"])

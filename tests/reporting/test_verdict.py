@@ -42,6 +42,17 @@ def test_headline(before: float, after: float, random: float, said: str) -> None
     assert told(before, after, random) == said
 
 
+def test_where_something_is_to_be_left_there_is_no_share_of_the_way() -> None:
+    aims = [{"avoid": False}, {"avoid": True}]
+    moved = {"before": 0.2, "after": 0.15, "random": 0.19, "targets": aims}
+    counts = {"counts": {"selected": 1500}, "from_target": None}
+    assert headline({**counts, "transport": moved}) == (
+        "1,500 documents lower the distance by 0.0500; as many at random, by 0.0100."
+    )
+    said = headline({**counts, "transport": {**moved, "targets": aims[:1]}})
+    assert said == "1,500 documents bring the reference 25% nearer to the targets; as many at random, 5%."
+
+
 def test_one_document_is_one() -> None:
     moved = {"before": 0.2, "after": 0.1, "random": 0.2}
     said = headline({"counts": {"selected": 1}, "from_target": None, "transport": moved})

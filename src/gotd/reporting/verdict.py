@@ -41,7 +41,8 @@ def headline(manifest: Mapping[str, Any]) -> str:
         return f"The choice of {they} brings the reference no nearer to {goal}."
     if not after < random:
         return f"The choice of {they} is no better than as many at random."
-    if not before > 0:
+    if not before > 0 or any(row["avoid"] for row in moved.get("targets", ())):
+        # No scale that per cent could be of: it starts below zero, or part of it is to grow.
         lower = f"{they} lower{s} the distance by {before - after:.4f}"
         return f"{lower}; as many at random, by {before - random:.4f}."
     if not after > 0:
