@@ -248,6 +248,8 @@ def test_trimmed_targets_are_counted(shown: Show) -> None:
     lines = shown(quality={"stability": {}, "advice": "", "pull": 0.3}, fit={"trimmed": trimmed})
     assert "3 target documents were trimmed: see manifest.json." in lines
     assert not any("decide much" in line for line in lines)
+    lines = shown(settings={"trim": 0.02}, fit={"trimmed": []})
+    assert "No target document pulls far more of the choice than its share: none was trimmed." in lines
 
 
 def test_rejects_are_counted_by_reason(shown: Show) -> None:

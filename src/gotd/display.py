@@ -231,6 +231,8 @@ def _remarks(found: Mapping[str, Any]) -> Iterator[Text]:
         yield Text(f"Two halves of the target agree on {overlaps}.")
     if trimmed := found.get("fit", {}).get("trimmed"):
         yield Text(f"{len(trimmed):,} target documents were trimmed: see manifest.json.")
+    elif found.get("settings", {}).get("trim"):
+        yield Text("No target document pulls far more of the choice than its share: none was trimmed.")
     elif (pull := quality.get("pull", 0)) >= PULL_WARNS_AT:
         strays = f": they pull {pull:.0%} of the selection; if they are strays, pass --trim 2%."
         yield Text.assemble(("A few target documents decide much", "bold"), strays)

@@ -95,7 +95,7 @@ def test_a_document_of_weight_four_is_as_four_documents(toy) -> None:
     assert int((gone != torch.cat([apart[:240:4], apart[240:]])).sum()) <= 3
 
 
-@pytest.mark.parametrize("share", [0.01, 0.02, 0.1, 0.3])
+@pytest.mark.parametrize("share", [0.005, 0.01, 0.02])
 def test_no_more_than_the_share_is_trimmed(share: float, toy) -> None:
     """Of weights that differ; what stays keeps its proportions."""
     reference, _, clean, strays = toy
@@ -106,6 +106,18 @@ def test_no_more_than_the_share_is_trimmed(share: float, toy) -> None:
     assert share - float(target.weights.max()) < gone <= share + 1e-5
     ratio = (left / target.weights)[left > 0]
     assert torch.allclose(ratio, ratio[0].expand_as(ratio))
+
+
+def test_what_pulls_less_than_five_times_its_share_stays(toy) -> None:
+    """However much may be trimmed."""
+    reference, _, clean, strays = toy
+    found = fit(reference, clean, strays)
+    order = torch.argsort(found(reference.points), stable=True)
+    pulls = [pull(found.attract, reference.points[order[:count]]) for count in (30, 150)]
+    over = torch.maximum(*pulls) * 303
+    left = trimmed(found, reference, 0.3).weights
+    assert (left == 0).tolist() == (over >= 5).tolist()
+    assert 3 <= int((left == 0).sum()) <= 20
 
 
 def test_less_than_one_document_is_refused(toy) -> None:

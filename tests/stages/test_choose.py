@@ -181,6 +181,17 @@ def test_a_mix_that_cannot_be_is_refused(asked, message: str, scored: Path, tmp_
         gotd.choose(scored, 5, tmp_path / "out", **asked)
 
 
+def test_how_much_a_few_targets_pull_is_in_the_manifest(scored: Path, tmp_path: Path) -> None:
+    """2 % of 60 targets is one: the selection's mean of the plan to the one that gets most."""
+    found = gotd.choose(scored, 15, tmp_path / "out")
+    potential = found.potential
+    points = potential.points(found.to_arrow()["text"].to_pylist())
+    attract = potential.attract
+    logits = attract.log_b + (attract.g - 1 + points @ attract.points.T) / attract.reg
+    pulls = logits.softmax(1).mean(0)
+    assert found.manifest["quality"]["pull"] == pytest.approx(float(pulls.max()), rel=1e-4)
+
+
 def test_one_document_is_a_pool(write, selector: Path, rows, tmp_path: Path) -> None:
     """Calibrated, it is at the mean of the others, of which there are none."""
     pool = write("pool.jsonl", [{"text": "rare1"}])
