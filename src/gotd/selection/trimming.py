@@ -9,9 +9,9 @@ with prices as they are, d (mean_U f) / d log b_j = -reg pull_j. Where every doc
 Three stray documents of three hundred, of which the pool holds some dozens of twins, were seen to pull 22 times their
 share and to take every one of those twins, a fifth of the choice.
 
-Trimming takes out the documents of highest pull_j / b_j, those of AT_LEAST and above, up to a share of the target's
-mass, and the gradient is fitted again without them. So a target without strays loses little or nothing, and what more
-than that share of the target asks for stays. U is the best hundredth of the reference, and its best twentieth, whichever a
+Trimming takes out the documents of highest pull_j / b_j, from AT_LEAST on, up to a share of the target's mass, and the
+gradient is fitted again without them. So a target without strays loses little or nothing, and a wish that more than
+that share of the target has stays. U is the best hundredth of the reference, and its best twentieth, whichever a
 document pulls more of: a fit knows neither pool nor budget. Where a pool holds twins of a stray and the reference
 none, it is not seen. To take out a quarter of the share at a time, with the potential solved in between, changed at
 most one per cent of the choice, and is not done.
