@@ -35,7 +35,9 @@ BUDGETS = (200, 1000, 5000)
 SCORED = ("random", "nearest", "mmd", "knn-kde", "dsir")
 VARIANTS = {
     "gotd": FitSettings(),
-    "gotd, reg 0.2": replace(FitSettings(), reg=0.2),
+    "gotd, not trimmed": replace(FitSettings(), trim=0.0),
+    "gotd, not trimmed, reg 0.2": replace(FitSettings(), trim=0.0, reg=0.2),
+    "gotd, whitened, reg 0.2": replace(FitSettings(), whiten=1.0, reg=0.2),
     "gotd, not centred": replace(FitSettings(), centre=False),
     "gotd, not debiased": replace(FitSettings(), debias=False),
     "gotd, as published": FitSettings().as_published(),

@@ -542,13 +542,13 @@ def test_rounds_and_a_cap(scored: Path, tmp_path: Path) -> None:
 
 def test_trim_is_a_percentage(fitted: Fit, corpora, tmp_path: Path) -> None:
     assert fitted("--trim", "5%")["settings"]["trim"] == fitted("--trim", "0.05")["settings"]["trim"] == 0.05
-    assert fitted()["settings"]["trim"] == 0
+    assert fitted()["settings"]["trim"] == 0.02
+    assert fitted("--paper")["settings"]["trim"] == 0
     asked = ("fit", "-r", corpora.other, "-t", corpora.target, "-o", tmp_path / "out")
     refusal = run(*asked, "--trim", "some%")
     assert refusal.exit_code == 2
     assert "'some' is not a valid float" in refusal.stderr
     assert "trim is 2; wanted a share of the target" in refused(*asked, "--trim", "2")
-    assert "trim is 1.00% of 60 target documents, less than one" in refused(*asked, "--trim", "1%")
 
 
 def test_the_mix_by_rule(scored: Path, tmp_path: Path) -> None:

@@ -173,7 +173,7 @@ def _size_remarks(found: Sizes, advised: int | None) -> Iterator[str]:
     if found.mix == "auto":
         yield (
             "The mix follows from tokens, epochs, learning rate and batch by a rule of thumb, and the knee from it: "
-            "see docs/mix.md."
+            "see docs/size.md."
         )
 
 
@@ -279,10 +279,8 @@ def _remarks(found: Mapping[str, Any]) -> Iterator[Text]:
             yield Text(f"Those of {_plain(row['name'])} alone on {_agreement(row['stability'])}.")
     if trimmed := found.get("fit", {}).get("trimmed"):
         yield Text(f"{len(trimmed):,} target documents were trimmed: see manifest.json.")
-    elif found.get("settings", {}).get("trim"):
-        yield Text("No target document pulls far more of the choice than its share: none was trimmed.")
     elif (quality.get("pull") or 0) >= PULL_WARNS_AT:
-        strays = f": they pull {quality['pull']:.0%} of the selection; if they are strays, pass --trim 2%."
+        strays = f": they pull {quality['pull']:.0%} of the selection; if they are strays, pass a larger --trim."
         yield Text.assemble(("A few target documents decide much", "bold"), strays)
     if quality["advice"]:
         yield Text.assemble(("Not converged", "bold"), f": {quality['advice']}.")

@@ -60,7 +60,7 @@ def select(
     fit_sample: int = 20_000,
     target_sample: int = 5_000,
     text_mass: TextMass = "docs",
-    trim: float = 0.0,
+    trim: float | None = None,
     keep: int | None = None,
     held_out: Inputs | None = None,
     rounds: int = 1,
@@ -98,7 +98,7 @@ def select(
         encoder: see `gotd.encoders.KNOWN_SPECS`.
         reg, debias, centre, whiten, remove_top, cost, fit_sample, target_sample, text_mass, trim, seed: see
             `FitSettings`.
-        paper: the published settings where reg, debias, centre and whiten are left out.
+        paper: the published settings where reg, debias, centre, whiten and trim are left out.
         keep: score only so many sources, those nearest to the target (see `domains`).
         rounds, mix, warm_up, dedup, max_per_source, shortlist, target_shares: see `choose`.
         held_out, polish, tokenizer: see `score`.
@@ -245,6 +245,7 @@ def fit_settings(
     debias: bool | None,
     centre: bool | None,
     whiten: float | None = None,
+    trim: float | None = None,
     **others: Any,
 ) -> FitSettings:
     """Settings of a fit: those given, over the published ones or the defaults."""
@@ -257,6 +258,7 @@ def fit_settings(
         debias=base.debias if debias is None else debias,
         centre=base.centre if centre is None else centre,
         whiten=base.whiten if whiten is None else whiten,
+        trim=base.trim if trim is None else trim,
     )
 
 

@@ -40,8 +40,9 @@ def test_what_is_lacked_is_rare_and_answered_by_what_is_rare(account: Account) -
 def test_prices_fall_and_answers_grow_dearer(account: Account) -> None:
     prices = [lack.price for lack in account.lacks]
     assert prices == sorted(prices, reverse=True)
-    g = account.potential.attract.g
-    assert prices[0] == pytest.approx(float(g.max() - g.mean()), abs=1e-5)
+    attract = account.potential.attract
+    g, weights = attract.g.double(), attract.log_b.double().exp()
+    assert prices[0] == pytest.approx(float(g[weights > 0].max() - weights @ g), abs=1e-5)
     for lack in account.lacks:
         assert [cost for _, cost in lack.answers] == sorted(cost for _, cost in lack.answers)
 

@@ -151,7 +151,7 @@ def test_trimmed_targets_are_named(write, text, tmp_path: Path) -> None:
     assert [row["weight"] for row in found] == pytest.approx([1 / 52] * 2)
     weights = potential.objective.target.weights
     assert (weights == 0).nonzero().flatten().tolist() == [20, 51]
-    whole = gotd.fit(target, pool, tmp_path / "whole", target_fields=fields)
+    whole = gotd.fit(target, pool, tmp_path / "whole", settings=FitSettings(trim=0), target_fields=fields)
     assert potential.score([odd])[0] > whole.score([odd])[0] + 0.1
     assert load_manifest(tmp_path / "whole", "fit")["trimmed"] == []
 
@@ -162,7 +162,6 @@ def test_trimmed_targets_are_named(write, text, tmp_path: Path) -> None:
         ({"trim": 0.5}, r"trim is 0\.5; wanted a share of the target, from 0 to below 0\.5"),
         ({"trim": -0.1}, r"trim is -0\.1; wanted"),
         ({"trim": float("nan")}, "trim is nan; wanted"),
-        ({"trim": 0.1, "method": "nearest"}, "trim is for gotd's price, which method nearest has not"),
     ],
 )
 def test_a_trim_that_cannot_be_is_refused(settings: dict[str, object], message: str) -> None:

@@ -397,7 +397,7 @@ def test_what_decides_the_choice_is_checked_before_the_pool_is_read(given, corpo
 
 
 def test_settings_of_the_paper() -> None:
-    assert FitSettings(seed=3).as_published() == FitSettings(reg=0.01, debias=False, centre=False, seed=3)
+    assert FitSettings(seed=3).as_published() == FitSettings(reg=0.01, debias=False, centre=False, trim=0, seed=3)
 
 
 def _table(folder: Path) -> list[dict[str, object]]:

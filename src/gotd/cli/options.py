@@ -135,8 +135,10 @@ def mixing(default: str) -> Callable[[Command], Command]:
 mix = mixing("0.1")
 
 
-def _percentage(context: click.Context, flag: click.Parameter, value: str) -> float:
+def _percentage(context: click.Context, flag: click.Parameter, value: str | None) -> float | None:
     """`2%`, or the share 0.02."""
+    if value is None:
+        return None
     number = value.strip().removesuffix("%")
     share = float(click.FLOAT(number, flag, context))
     return share if number == value.strip() else share / 100
@@ -146,9 +148,8 @@ trim = click.option(
     "--trim",
     callback=_percentage,
     metavar="PERCENT",
-    default="0%",
-    show_default=True,
-    help="Leave out the target documents that pull most of the choice for their weight, up to so much of the target.",
+    help="Leave out the target documents that pull five times their share of the choice or more, up to so much of the "
+    "target; 0 for none.  [default: 2%]",
 )
 record_format = click.option(
     "--format",

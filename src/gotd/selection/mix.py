@@ -27,7 +27,7 @@ Then the best parameters for the mixture are (1 - lambda) theta_P + lambda theta
 The rule is a rule of thumb. It ignores that curvatures differ by orders of magnitude between directions, that Adam
 rescales each, warm-up and weight decay of the optimiser, noise, and that epochs after the first see the same documents
 again. It is meant for full fine-tuning and a share up to one half; adapters of low rank move by other scales.
-`scale` belongs to a model and its optimiser: SCALE is that of one tiny model (benchmarks/mix.py, docs/mix.md), and may
+`scale` belongs to a model and its optimiser: SCALE is that of one tiny model (docs/size.md), and may
 be off several times for another. Train once, measure the share, and go on with `WarmUp.calibrated`.
 """
 
@@ -100,7 +100,7 @@ def measured_mix(before: Losses, after: Losses) -> float:
     """The share lambda from the losses before and after a warm-up; exact where both losses are quadratic.
 
     Too low where the selection is far from the reference: of two vocabularies with no word in common one percent
-    of mixing wins most of what there is to win (docs/mix.md).
+    of mixing wins most of what there is to win (docs/size.md).
 
     Raises:
         InputError: the losses are not those of a move from the optimum of the reference toward the selection.

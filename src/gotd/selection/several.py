@@ -180,7 +180,8 @@ def fit_terms(
 def _fit(reference: Measure, target: Measure, trim: float, **how: Any) -> Gradient:
     """The gradient, fitted again on what is left of the target where some is to be left out."""
     found = fit_gradient(reference, target, **how)
-    return fit_gradient(reference, trimmed(found, reference, trim), **how) if trim else found
+    left = trimmed(found, reference, trim) if trim else target
+    return found if bool((left.weights > 0).eq(target.weights > 0).all()) else fit_gradient(reference, left, **how)
 
 
 def is_plain(weights: Sequence[float]) -> bool:

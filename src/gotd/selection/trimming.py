@@ -28,7 +28,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gotd.errors import SettingsError
 from gotd.selection.gradient import Gradient
 from gotd.transport import Measure, SoftMin
 
@@ -42,10 +41,7 @@ def trimmed(gradient: Gradient, reference: Measure, share: float) -> Measure:
     Args:
         gradient: fitted at the reference, to the whole target.
         reference: (n, d) points and weights.
-        share: of the target's mass, above 0 and below one half.
-
-    Raises:
-        SettingsError: the share is less than one document.
+        share: of the target's mass, above 0 and below one half; of less than one document, none goes.
     """
     target = gradient.objective.target
     weights = target.weights.double().clone()
@@ -53,9 +49,6 @@ def trimmed(gradient: Gradient, reference: Measure, share: float) -> Measure:
     pulls = [pull(gradient.attract, ranked[: max(1, round(best * len(ranked)))]) for best in _BEST]
     over = torch.stack(pulls).amax(0) / weights.clamp_min(1e-38)
     order = torch.argsort(over, descending=True, stable=True)
-    if float(weights[weights > 0].min()) > share + 1e-6:
-        count = int((weights > 0).sum())
-        raise SettingsError(f"trim is {share:.2%} of {count} target documents, less than one; raise it or leave it out")
     out = order[(weights[order].cumsum(0) <= share + 1e-6) & (over[order] >= AT_LEAST)]
     weights[out] = 0
     return Measure.of(target.points, weights)

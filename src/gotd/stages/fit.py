@@ -65,14 +65,12 @@ class FitSettings:
     seed: int = 0
     method: str = GOTD
     method_options: Mapping[str, Any] = field(default_factory=dict)
-    trim: float = 0.0
+    trim: float = 0.02
 
     def __post_init__(self) -> None:
         check_method(self.method, self.method_options)
         if not 0 <= self.trim < 0.5:
             raise SettingsError(f"trim is {self.trim:g}; wanted a share of the target, from 0 to below 0.5")
-        if self.trim and self.method != GOTD:
-            raise SettingsError(f"trim is for gotd's price, which method {self.method} has not; leave out one of both")
         if not 0 < self.reg < 100:
             raise SettingsError(f"reg is {self.reg}; wanted a positive fraction of the mean cost, such as 0.1")
         if self.cost not in [cost.value for cost in Cost]:
@@ -92,8 +90,8 @@ class FitSettings:
         return Space.fit(reference, centre=self.centre, whiten=whiten, remove_top=remove_top)
 
     def as_published(self) -> FitSettings:
-        """The settings of the paper: entropic OT with a small reg, no debiasing, no centring."""
-        return replace(self, reg=0.01, debias=False, centre=False, whiten=0.0, remove_top=0)
+        """The settings of the paper: entropic OT with a small reg, no debiasing, no centring, no trimming."""
+        return replace(self, reg=0.01, debias=False, centre=False, whiten=0.0, remove_top=0, trim=0.0)
 
 
 def fit(
