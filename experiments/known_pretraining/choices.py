@@ -29,10 +29,11 @@ from gotd.stages.fit import fitted
 from gotd.stages.picking import PickSettings, pick
 from gotd.transport import Measure, Problem, solve, summarised
 
+# As measured: before strays of a target were trimmed.
 SETTINGS = {
-    "gotd": FitSettings(),
-    "gotd reg .2": FitSettings(reg=0.2),
-    "gotd reg .05": FitSettings(reg=0.05),
+    "gotd": FitSettings(trim=0.0),
+    "gotd reg .2": FitSettings(reg=0.2, trim=0.0),
+    "gotd reg .05": FitSettings(reg=0.05, trim=0.0),
     "gotd as published": FitSettings().as_published(),
 }
 ROUNDS = "gotd 5 rounds"
@@ -108,8 +109,9 @@ class _Walk:
             rows = order[:length]
             documents = [Document(item.id, item.text, item.source, 0, 0, b"") for item in (self.pool[i] for i in rows)]
             settings, budget = PickSettings(rounds=rounds, mix=MIX), Budget(self.budget, "tokens")
-            got = pick(documents, self.lengths[rows].tolist(), budget, size, settings, self.potential)
-            if got.full or length == len(order):
+            whole = length == len(order)
+            got = pick(documents, self.lengths[rows].tolist(), budget, size, settings, self.potential, whole=whole)
+            if got.full or whole:
                 return [int(rows[i]) for i in got.rows]
             length = min(len(order), 2 * length)
 
