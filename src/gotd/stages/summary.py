@@ -44,9 +44,9 @@ def centroids_of(
         text_mass: whether a document weighs one or its tokens.
     """
     few = summarised(points, seed=seed)
-    share = TIMES * len(base.documents) / max(1, base.rows)
-    if base.rows <= len(base.documents) or encoder.config()["kind"] not in _CHEAP:
+    if base.rows <= len(base.documents) or not is_cheap(encoder):
         return few
+    share = TIMES * len(base.documents) / base.rows
     found, weights = [], []
     for documents in _batches(share_of_rows(files, fields, share, seed, on_error)):
         carried = [d for d in documents if d.vector is None or len(d.vector) == encoder.dim]
@@ -59,6 +59,11 @@ def centroids_of(
         weights.append(torch.ones(len(carried)) if each is None else each)
         progress("embedding more of the reference", sum(map(len, found)), round(min(1.0, share) * base.rows))
     return recentred(few, Measure.of(torch.cat(found), torch.cat(weights)))
+
+
+def is_cheap(encoder: Encoder) -> bool:
+    """Whether its vectors cost about as much as reading the text."""
+    return encoder.config()["kind"] in _CHEAP
 
 
 def _batches(documents: Iterator[Document]) -> Iterator[list[Document]]:
