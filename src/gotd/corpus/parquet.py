@@ -69,7 +69,8 @@ def check_columns(file: File, fields: Fields, columns: list[str]) -> None:
 def _opened(file: File) -> Iterator[Any]:
     with open_raw(file.path) as raw:
         try:
-            with pq.ParquetFile(raw) as parquet:
+            # Read ahead, Arrow holds the compressed bytes of every row group until the last.
+            with pq.ParquetFile(raw, pre_buffer=False) as parquet:
                 yield parquet
         except (pa.ArrowException, OSError) as error:
             what = " ".join(str(error).split())
