@@ -118,7 +118,9 @@ def told(way: str, path: str, choose: int) -> str:
     # Not ru_maxrss, which a process takes over from the one that started it.
     (peak,) = re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
     names = [name[1:].lstrip("0") or "0" if name.startswith("d") else name for name in ids]
-    return json.dumps({"seconds": seconds, "peak": int(peak) * 1024, "chosen": len(names), "first": ",".join(names[:1000])})
+    return json.dumps(
+        {"seconds": seconds, "peak": int(peak) * 1024, "chosen": len(names), "first": ",".join(names[:1000])}
+    )
 
 
 def main() -> None:
@@ -146,7 +148,9 @@ def main() -> None:
             for way, run_ in found.items():
                 seconds, peak = float(run_["seconds"]), float(run_["peak"])
                 rate = f"{size / seconds / 1e6:,.1f}" if way != WAYS[0] else ""
-                rows.append([way, f"{size:,}", f"{int(run_['chosen']):,}", f"{seconds:.1f}", rate, f"{peak / 1e6:,.0f}"])
+                rows.append(
+                    [way, f"{size:,}", f"{int(run_['chosen']):,}", f"{seconds:.1f}", rate, f"{peak / 1e6:,.0f}"]
+                )
             print(f"{size:,} rows: {path.stat().st_size / 1e9:.2f} GB, {len(cores)} cores, {load()}", flush=True)
     show("Choosing", ["", "rows", "chosen", "seconds", "million rows/s", "peak MB"], rows)
 

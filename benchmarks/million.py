@@ -122,7 +122,9 @@ def verdicts(runs: Sequence[tuple[int, Measured]]) -> list[str]:
         if len(rates) > 1:
             spread = max(rates) / min(rates) - 1
             met = "met" if spread <= GOAL_LINEAR else "MISSED"
-            said.append(f"documents a second with {workers} workers differ by {spread:.1%}, goal {GOAL_LINEAR:.0%}: {met}")
+            said.append(
+                f"documents a second with {workers} workers differ by {spread:.1%}, goal {GOAL_LINEAR:.0%}: {met}"
+            )
     return said
 
 
@@ -131,7 +133,9 @@ def main() -> None:
     parser.add_argument("--documents", nargs="+", type=int, default=[GOAL_DOCUMENTS], help="sizes of the pools")
     parser.add_argument("--workers", nargs="+", type=int, default=[CORES], help="numbers of processes that score")
     parser.add_argument("--data", type=Path, help="folder with candidates/ and tasks/; else the demo's texts")
-    parser.add_argument("--folder", type=Path, help="where pools and results are written for the time; 2.5 KB a document")
+    parser.add_argument(
+        "--folder", type=Path, help="where pools and results are written for the time; 2.5 KB a document"
+    )
     arguments = parser.parse_args()
 
     cores = use_cores(CORES)

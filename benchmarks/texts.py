@@ -95,9 +95,7 @@ def stretches(texts: Texts, chars: int, *, seed: int = 0) -> Iterator[str]:
     sources = [_joined(file) for file in texts.candidates]
     for turn in count():
         offset = round(chars * _van_der_corput(turn))
-        places = [
-            (text, start) for text in sources for start in range(offset, len(text) - chars + 1, chars)
-        ]
+        places = [(text, start) for text in sources for start in range(offset, len(text) - chars + 1, chars)]
         random.Random(f"{seed}:{turn}").shuffle(places)
         for text, start in places:
             yield text[start : start + chars]

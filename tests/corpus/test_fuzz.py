@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import orjson
@@ -19,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gotd.corpus import Document, Fields, Reject, fetch, find, plan, read, sample
@@ -179,3 +178,48 @@ def check(folder: Path, data: bytes) -> None:
         check_damaged(folder, ("d.parquet", "d.jsonl.gz", "d.jsonl.zst", "d.parquet")[third % 4], at, body)
     else:
         check_cell(folder, TYPES[first % len(TYPES)], body)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("fuzz")
+
+
+# Bytes that mean something to one of the formats, and those that mean nothing.
+PARTS = [*b'{}[]",:\n\r\t\\\0', *b"PAR1\x1f\x8b\x28\xb5\x2f\xfd\xef\xbb\xbf\xff"]
+WORDS = [b'{"text": "', b'"}', b'"id": ', b'"v": [', b"\\ud800", b"NaN", b"1e999", b"good row 1", bytes(8), b'""']
+SOUP = st.lists(st.sampled_from([bytes((part,)) for part in PARTS] + WORDS) | st.binary(max_size=4)).map(b"".join)
+
+
+@given(st.sampled_from(["jsonl", "csv", "tsv", "txt"]), st.sampled_from(["", ".gz", ".zst"]), st.data())
+def test_any_lines_leave_their_neighbours(folder: Path, suffix: str, packed: str, data: st.DataObject) -> None:
+    check_lines(folder, suffix, packed, data.draw(st.sampled_from(FIELDS[suffix])), data.draw(SOUP))
+
+
+@given(st.sampled_from(["jsonl", "csv", "txt"]), st.sampled_from([".gz", ".zst"]), SOUP)
+def test_any_bytes_after_a_member_leave_its_rows(folder: Path, suffix: str, packed: str, data: bytes) -> None:
+    check_tail(folder, suffix, packed, data)
+
+
+@given(st.sampled_from(["jsonl", "jsonl.gz", "jsonl.zst", "csv", "csv.gz", "txt.zst", "parquet"]), SOUP)
+def test_any_bytes_are_a_file(folder: Path, suffix: str, data: bytes) -> None:
+    check_whole(folder, f"w.{suffix}", data)
+
+
+@given(st.sampled_from(["parquet", "parquet", "jsonl.gz", "jsonl.zst"]), st.integers(0, 9999), st.binary(min_size=1))
+def test_any_damage_is_told(folder: Path, suffix: str, at: int, data: bytes) -> None:
+    check_damaged(folder, f"d.{suffix}", at, data)
+
+
+@given(st.sampled_from(TYPES), SOUP | st.binary(min_size=8, max_size=8))
+def test_any_cell_costs_its_own_row(folder: Path, form: pa.DataType, data: bytes) -> None:
+    check_cell(folder, form, data)
+
+
+def test_a_column_that_no_json_can_hold_is_named_in_every_row(folder: Path) -> None:
+    """Arrow does not know the time zone: as if each of the cells were bad."""
+    path = folder / "zone.parquet"
+    zone = pa.array([0, 1], pa.int64()).view(pa.timestamp("us", tz="no/such"))
+    pq.write_table(pa.table({"text": ["a", "b"], "zone": zone}), path)
+    items = checked(path, Fields())
+    assert [item.reason for item in items if isinstance(item, Reject)] == ["record-not-json"] * 2

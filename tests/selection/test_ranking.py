@@ -237,7 +237,7 @@ def _made(start: int, rows: int) -> pa.RecordBatch:
         "score": pa.array((at * 7_919 % 1_000_003).astype(np.float32)),
         "tokens": pa.array(np.ones(rows, np.int32)),
     }
-    others = {name: zeros for name in ("file", "position", "piece", "checksum")}
+    others = dict.fromkeys(("file", "position", "piece", "checksum"), zeros)
     return pa.record_batch(columns | others)
 
 
