@@ -1,4 +1,4 @@
-"""Remote stores through the same reader: S3 against moto's server, the Hugging Face hub against a server of three answers."""
+"""Remote stores through the same reader: S3 against moto's server, the Hugging Face hub against a stub of its server."""
 
 from __future__ import annotations
 

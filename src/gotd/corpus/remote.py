@@ -102,13 +102,15 @@ class Remote:
         self._url, self._raw = url, raw
 
     def read(self, size: int = -1) -> bytes:
-        return self._told(self._raw.read, size)
+        data: bytes = self._told(self._raw.read, size)
+        return data
 
     def readline(self) -> bytes:
-        return self._told(self._raw.readline)
+        line: bytes = self._told(self._raw.readline)
+        return line
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        return self._told(self._raw.seek, offset, whence)
+        return int(self._told(self._raw.seek, offset, whence))
 
     def tell(self) -> int:
         return int(self._raw.tell())

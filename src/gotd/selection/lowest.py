@@ -84,7 +84,8 @@ class Lowest:
     def beyond(self) -> list[int]:
         """The sources that have further rows, left out for `per_source`."""
         self._cut()
-        return np.flatnonzero(self._beyond).tolist()
+        sources: list[int] = np.flatnonzero(self._beyond).tolist()
+        return sources
 
     def _know(self, sources: int) -> None:
         new = sources - len(self._limits)

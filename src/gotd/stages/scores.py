@@ -205,10 +205,10 @@ def repeats(done: Sequence[Done]) -> NDArray[np.int64]:
             first += len(keys)
         for file in files:
             file.seek(0)
-            rows = np.frombuffer(file.read(), _KEYED)
-            order = np.argsort(rows["key"], kind="stable")
-            ordered = rows["key"][order]
-            found.append(rows["row"][order[1:][ordered[1:] == ordered[:-1]]])
+            together = np.frombuffer(file.read(), _KEYED)
+            order = np.argsort(together["key"], kind="stable")
+            ordered = together["key"][order]
+            found.append(together["row"][order[1:][ordered[1:] == ordered[:-1]]])
     return np.sort(np.concatenate(found))
 
 
