@@ -1,4 +1,4 @@
-"""Remote stores through the same reader: S3 against moto's server, the Hugging Face hub against a stub of its server."""
+"""Remote stores through the same reader: S3 against moto's server, the Hugging Face hub against a stub of its own."""
 
 from __future__ import annotations
 
