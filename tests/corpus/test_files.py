@@ -116,12 +116,13 @@ def test_faults(tmp_path, monkeypatch, given, kind, message):
     ("given", "kind", "message"),
     [
         ("hf://datasets/x/y.jsonl", MissingExtra, r"needs huggingface-hub.*pip install 'gotd\[hub\]'"),
-        ("s3://x/y.jsonl", SettingsError, "s3://x/y.jsonl: Install s3fs to access S3"),
+        ("s3://x/y.jsonl", MissingExtra, r"needs s3fs.*pip install 'gotd\[s3\]'"),
+        ("gs://x/y.jsonl", SettingsError, "gs://x/y.jsonl: Install it to access that. Install that package"),
     ],
 )
 def test_missing_packages_are_named(monkeypatch, given, kind, message):
     def absent(url):
-        raise ImportError("Install s3fs to access S3")
+        raise ImportError("Install it to access that")
 
     monkeypatch.setattr("fsspec.core.url_to_fs", absent)
     with pytest.raises(kind, match=message):

@@ -21,11 +21,14 @@ from gotd.corpus.files import File
 from gotd.corpus.json_lines import line_parser
 from gotd.corpus.parquet import group_starts
 from gotd.corpus.readers import batches, read
+from gotd.corpus.remote import ranges
 from gotd.corpus.shards import Shard, splits_by_bytes
 from gotd.corpus.streams import open_raw
 from gotd.errors import InputError
 
 Address = tuple[int, int]  # position, piece
+_AT_ONCE = 256  # ranges of a remote file
+_LINE_BYTES = 16 << 10  # longer than most lines
 
 
 def fetch(file: File, wanted: Sequence[Address], fields: Fields) -> Iterator[Document]:
@@ -51,18 +54,33 @@ def fetch(file: File, wanted: Sequence[Address], fields: Fields) -> Iterator[Doc
 
 def _by_seeking(file: File, positions: NDArray[np.int64], fields: Fields) -> Iterator[Document]:
     parse = line_parser(file, fields)
-    with open_raw(file.path) as raw:
-        for position in positions.tolist():
-            raw.seek(max(position - 1, 0))
-            if position and raw.read(1) != b"\n":
+    lines = _remote_lines if "://" in file.path else _local_lines
+    for position, before, line in lines(file.path, positions.tolist()):
+        try:
+            if not line or before not in (b"", b"\n"):
                 raise _changed(file, (position, 0))
-            line = raw.readline()
-            try:
-                if not line:
-                    raise _changed(file, (position, 0))
-                yield parse(line.removesuffix(b"\n"), position)
-            except Unusable as fault:
-                raise _changed(file, (position, 0), fault.detail) from None
+            yield parse(line.removesuffix(b"\n"), position)
+        except Unusable as fault:
+            raise _changed(file, (position, 0), fault.detail) from None
+
+
+def _local_lines(path: str, positions: list[int]) -> Iterator[tuple[int, bytes, bytes]]:
+    """Each position, the byte before it (none at the start), and the line from there."""
+    with open_raw(path) as raw:
+        for position in positions:
+            raw.seek(max(position - 1, 0))
+            yield position, raw.read(min(position, 1)), raw.readline()
+
+
+def _remote_lines(path: str, positions: list[int]) -> Iterator[tuple[int, bytes, bytes]]:
+    """The same, many at a time: each alone would wait for its own answer."""
+    for start in range(0, len(positions), _AT_ONCE):
+        some = positions[start : start + _AT_ONCE]
+        for position, data in zip(some, ranges(path, [max(position - 1, 0) for position in some], _LINE_BYTES)):
+            before, rest = data[: min(position, 1)], data[min(position, 1) :]
+            line = rest[: rest.find(b"\n") + 1]
+            # A line that is longer, or the last one without its newline, is read alone.
+            yield next(_local_lines(path, [position])) if not line else (position, before, line)
 
 
 def _by_streaming(

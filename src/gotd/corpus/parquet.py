@@ -24,6 +24,8 @@ from gotd.corpus.streams import open_raw
 from gotd.errors import InputError
 
 BATCH_ROWS = 1024
+# UTF-8, dates out of range, nanoseconds, unknown time zones.
+_BAD_CELL = (ValueError, OverflowError, LookupError, pa.ArrowException)
 
 
 def group_bytes(file: File) -> list[int]:
@@ -67,7 +69,8 @@ def check_columns(file: File, fields: Fields, columns: list[str]) -> None:
 def _opened(file: File) -> Iterator[Any]:
     with open_raw(file.path) as raw:
         try:
-            with pq.ParquetFile(raw) as parquet:
+            # Read ahead, Arrow holds the compressed bytes of every row group until the last.
+            with pq.ParquetFile(raw, pre_buffer=False) as parquet:
                 yield parquet
         except (pa.ArrowException, OSError) as error:
             what = " ".join(str(error).split())
@@ -99,12 +102,12 @@ def _batch(file: File, fields: Fields, table: Any, first: int) -> Batch:
 
 
 def _rows(table: Any, numbers: list[int]) -> Iterator[dict[str, Any] | Unusable]:
-    """The rows as dicts; Arrow checks UTF-8 only here, and fails on all rows for one bad cell."""
+    """The rows as dicts; Arrow checks values only here, and fails on all rows for one bad cell."""
     chosen = table if len(numbers) == table.num_rows else table.take(pa.array(numbers, pa.int64()))
     try:
         yield from chosen.to_pylist()
         return
-    except UnicodeDecodeError:
+    except _BAD_CELL:
         pass
     for i in range(chosen.num_rows):
         try:
@@ -114,15 +117,19 @@ def _rows(table: Any, numbers: list[int]) -> Iterator[dict[str, Any] | Unusable]
                 "bad-utf8",
                 f"found a cell that is not UTF-8 ({error.reason}), wanted text. Write the row again.",
             )
+        except _BAD_CELL as error:
+            yield _not_json(error)
 
 
 def _as_json(row: dict[str, Any]) -> bytes:
     try:
         return orjson.dumps(row, default=_plain, option=orjson.OPT_NON_STR_KEYS)
     except (TypeError, ValueError) as error:
-        raise Unusable(
-            "record-not-json", f"found a row that JSON cannot hold ({error}). Drop or convert that column."
-        ) from None
+        raise _not_json(error) from None
+
+
+def _not_json(error: Exception) -> Unusable:
+    return Unusable("record-not-json", f"found a row that JSON cannot hold ({error}). Drop or convert that column.")
 
 
 def _plain(value: object) -> object:

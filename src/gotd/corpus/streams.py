@@ -11,9 +11,9 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, Literal, Protocol, cast
 
-import fsspec
 import zstandard
 
+from gotd.corpus.remote import open_remote
 from gotd.errors import InputError
 
 Compression = Literal["gz", "zst"]
@@ -47,9 +47,9 @@ class _Decompressor(Protocol):
 
 def open_raw(path: str) -> BinaryIO:
     """Open a local path or an fsspec URL for reading, undecoded."""
+    if "://" in path:
+        return cast(BinaryIO, open_remote(path))
     try:
-        if "://" in path:
-            return cast(BinaryIO, fsspec.open(path, "rb").open())
         return open(path, "rb")
     except OSError as error:
         raise InputError(f"{path}: cannot be opened ({error.strerror or error}). Check path and rights.") from error

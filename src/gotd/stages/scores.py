@@ -12,8 +12,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
@@ -46,6 +48,9 @@ SCHEMA = pa.schema(
     ]
 )
 _WITHIN = ("key", "row")
+_KEYED = np.dtype([("key", np.uint64), ("row", np.int64)])
+_SORTED = 1 << 22  # keys that are sorted together
+_GROUP = 1 << 17  # rows of a row group: what is read of each costs once a group
 
 
 def own_column(name: str) -> str:
@@ -90,7 +95,8 @@ class Scores:
 
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """The rows of `scores.parquet`, a bounded number at a time."""
-        with pq.ParquetFile(self.folder / NAME) as file:
+        # Read ahead, Arrow holds the compressed bytes of every row group until the last.
+        with pq.ParquetFile(self.folder / NAME, pre_buffer=False) as file:
             yield from file.iter_batches(batch_size=1 << 16, columns=None if columns is None else list(columns))
 
     def to_arrow(self) -> pa.Table:
@@ -143,6 +149,7 @@ def merge(
         RejectWriter(folder / REJECTS) as rejects,
         pq.ParquetWriter(folder / f".{NAME}.tmp", written, compression="zstd") as out,
     ):
+        group: list[pa.Table] = []
         for part in done:
             counts.update(part.counts)
             before = rows_before[part.shard.file.path]
@@ -166,19 +173,43 @@ def merge(
                     number = pa.array(np.full(len(kept), numbers[part.shard.file.path], dtype=np.int32))
                     kept = kept.set_column(kept.schema.get_field_index("file"), "file", number).select(written.names)
                     sources.update(dict(zip(*_value_counts(kept["source"]))))
-                    out.write_table(kept)
+                    group.append(kept)
+                    if sum(map(len, group)) >= _GROUP:
+                        out.write_table(pa.concat_tables(group))
+                        group.clear()
             rows_before[part.shard.file.path] += part.counts["read"]
+        if group:
+            out.write_table(pa.concat_tables(group))
     (folder / f".{NAME}.tmp").replace(folder / NAME)
     return Merged(dict(counts), dict(rejects.counts), dict(sources))
 
 
 def repeats(done: Sequence[Done]) -> NDArray[np.int64]:
-    """Rows, counted over all parts, whose id was there before: 16 bytes a document are held to find them."""
-    keys = [pq.read_table(_named(part, ".parquet"), columns=["key"])["key"].to_numpy() for part in done]
-    joined = np.concatenate([np.zeros(0, np.uint64), *keys])
-    order = np.argsort(joined, kind="stable")
-    same = joined[order[1:]] == joined[order[:-1]]
-    return np.sort(order[1:][same])
+    """Rows, counted over all parts, whose id was there before.
+
+    The keys are divided by their size into files of about 64 MB, 16 bytes a document on disk, and each is sorted alone.
+    """
+    count = -(-sum(part.counts["scored"] for part in done) // _SORTED) or 1
+    found = [np.zeros(0, np.int64)]
+    with ExitStack() as stack:
+        files = [stack.enter_context(TemporaryFile(dir=part.stem.parent)) for part in done[:1] for _ in range(count)]
+        first = 0
+        for part in done:
+            keys = pq.read_table(_named(part, ".parquet"), columns=["key"])["key"].to_numpy()
+            rows = np.rec.fromarrays([keys, np.arange(first, first + len(keys))], dtype=_KEYED)
+            owners = (keys >> np.uint64(32)) * np.uint64(count) >> np.uint64(32)
+            order = np.argsort(owners, kind="stable")
+            ends = np.searchsorted(owners[order], np.arange(count + 1, dtype=np.uint64))
+            for file, start, stop in zip(files, ends, ends[1:]):
+                file.write(rows[order[start:stop]].tobytes())
+            first += len(keys)
+        for file in files:
+            file.seek(0)
+            together = np.frombuffer(file.read(), _KEYED)
+            order = np.argsort(together["key"], kind="stable")
+            ordered = together["key"][order]
+            found.append(together["row"][order[1:][ordered[1:] == ordered[:-1]]])
+    return np.sort(np.concatenate(found))
 
 
 def _without(table: pa.Table, rows: Sequence[int]) -> pa.Table:
