@@ -21,3 +21,14 @@ def works(monkeypatch: pytest.MonkeyPatch):
     import works
 
     return works
+
+
+@pytest.fixture
+def counted(works, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A file in which each reading of a potential by a scoring worker leaves the number of its process."""
+    from functools import partial
+
+    from scorers import CountedScorer
+
+    monkeypatch.setattr("gotd.stages.score.ShardScorer", partial(CountedScorer, log=tmp_path / "loads"))
+    return tmp_path / "loads"

@@ -16,16 +16,19 @@ from gotd.stages.score import ShardScorer
 plainly = Potential.load
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CountedScorer(ShardScorer):
-    """A scorer that leaves a line in the file `loads`, beside the pool, each time that a potential is read."""
+    """A scorer that leaves its process's number in `log` each time that a potential is read."""
+
+    log: Path
 
     def __call__(self, shard: Shard, stem: Path) -> dict[str, Any]:
-        log = Path(shard.file.path).with_name("loads")
-
         def load(path: Path, *, device: str) -> Potential:
-            append(log, f"{os.getpid()}")
+            append(self.log, str(os.getpid()))
             return plainly(path, device=device)
 
         Potential.load = load
-        return ShardScorer.__call__(self, shard, stem)
+        try:
+            return ShardScorer.__call__(self, shard, stem)
+        finally:
+            Potential.load = plainly

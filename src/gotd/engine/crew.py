@@ -24,7 +24,6 @@ from gotd.engine.parts import Done, Lost, Task
 from gotd.errors import GotdError
 
 GIVE_UP = 10  # deaths with no shard done between them: it is not the shards
-NO_MEMORY = 77  # exit status of a worker that got no memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,12 +121,12 @@ def _give_up(death: Death, deaths: int, *, started: bool) -> None:
         )
 
 
-def answer(task: Task, shard: Shard) -> Done | Failure:
-    """In a worker: what it has to say of a shard; errors are told, want of memory ends it."""
+def answer(task: Task, shard: Shard) -> Done | Failure | Death:
+    """In a worker: what it has to say of a shard. One that got no memory is taken for dead, as if it were killed."""
     try:
         return task(shard)
     except MemoryError:
-        raise
+        return Death("it ran out of memory")
     except BaseException as error:
         trace = traceback.format_exc()
         try:
@@ -139,8 +138,6 @@ def answer(task: Task, shard: Shard) -> Done | Failure:
 
 def cause(status: int) -> str:
     """How a process ended, by its exit status, negative for a signal."""
-    if status == NO_MEMORY:
-        return "it ran out of memory"
     if status >= 0:
         return f"it ended with exit status {status}"
     try:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 
 from gotd.corpus import Shard
-from gotd.engine.crew import NO_MEMORY, Death, Failed, Failure, Ready, Worker, answer, cause
+from gotd.engine.crew import Death, Failed, Failure, Ready, Worker, answer, cause
 from gotd.engine.parts import Done, Task
 from gotd.engine.threads import settle_threads
 
@@ -46,13 +46,14 @@ class _Process:
 
     def hear(self) -> Ready | Done | Death:
         try:
-            told: Ready | Done | Failure = self.pipe.recv()
+            told: Ready | Done | Failure | Death = self.pipe.recv()
         except (EOFError, OSError):
             self._process.join()
             self.pipe.close()
             return Death(cause(self._process.exitcode or 0))
-        if isinstance(told, Failure):
+        if isinstance(told, Failure | Death):
             self.stop()
+        if isinstance(told, Failure):
             raise told.error from Failed(told.trace)
         return told
 
@@ -74,11 +75,7 @@ def _serve(pipe: Connection, task: Task) -> None:
             shard = pipe.recv()
         except EOFError:
             return
-        try:
-            told = answer(task, shard)
-        except MemoryError:
-            os._exit(NO_MEMORY)
-        pipe.send(told)
+        pipe.send(answer(task, shard))
 
 
 def _end_with_parent() -> None:

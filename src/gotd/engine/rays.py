@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import math
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
 from gotd.corpus import Shard
-from gotd.engine.crew import NO_MEMORY, Crew, Death, Failed, Failure, Ready, Worker, answer
+from gotd.engine.crew import Crew, Death, Failed, Failure, Ready, Worker, answer
 from gotd.engine.parts import Done, Task
 from gotd.engine.threads import available_cores, settle_threads
 from gotd.errors import GotdError, MissingExtra
@@ -24,39 +25,38 @@ def check_extra() -> None:
 
 @contextmanager
 def actors(task: Task, workers: int | None, most: int, *, gpu: bool) -> Iterator[tuple[Crew, int]]:
-    """A crew, and how many workers it has: at most `most`; a cluster that was started here ends with the block."""
+    """A crew, and how many workers it has, at most `most`; a cluster that is started here ends with the block."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent home
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # a worker of no GPU keeps what it sees
     import ray
 
-    ours = not ray.is_initialized() and _connect(ray, min(workers or available_cores(), most))
+    ours = not ray.is_initialized()
+    if ours:
+        connect(min(workers or available_cores(), most))
     try:
         cluster = ray.cluster_resources()
         count = min(workers or max(1, int(cluster.get("CPU", 1))), most)
-        # Whole GPUs while there are enough, else each its part, rounded down so that all fit.
-        gpus = min(1.0, math.floor(100 * cluster.get("GPU", 0) / count) / 100) if gpu else 0.0
-        yield _Actors(ray, task, gpus), count
+        yield _Actors(ray, task, gpu_share(cluster.get("GPU", 0.0), count) if gpu else 0.0), count
     finally:
         if ours:
             ray.shutdown()
 
 
-def _connect(ray: Any, cpus: int) -> bool:
-    """Join a running cluster, or start one; whether it was started."""
-    quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
-    if os.environ.get("RAY_ADDRESS"):
-        try:
-            ray.init(log_to_driver=False, logging_level=logging.ERROR)
-        except ConnectionError as error:
-            address = os.environ["RAY_ADDRESS"]
-            raise GotdError(f"no Ray cluster at RAY_ADDRESS {address}. Start one, or unset it") from error
-        return False
+def connect(cpus: int) -> None:
+    """Join the cluster that RAY_ADDRESS names, or that runs on this machine; where there is none, start one."""
+    import ray
+
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
-        ray.init(address="auto", log_to_driver=False, logging_level=logging.ERROR)
-    except ConnectionError:
-        ray.init(address="local", num_cpus=cpus, **quiet)
-        return True
-    return False
+        ray.init(address="auto", **quiet)
+    except ConnectionError as error:
+        if address := os.environ.get("RAY_ADDRESS"):
+            raise GotdError(f"no Ray cluster at {address}. Start it, or unset RAY_ADDRESS") from error
+        ray.init(address="local", num_cpus=cpus, include_dashboard=False, **quiet)
+
+
+def gpu_share(gpus: float, workers: int) -> float:
+    """A whole GPU for each worker while there are enough, else its part, rounded down so that all fit."""
+    return min(1.0, math.floor(100 * gpus / workers) / 100)
 
 
 class _Actors:
@@ -86,11 +86,12 @@ class _Actor:
 
     def hear(self) -> Ready | Done | Death:
         try:
-            told: Ready | Done | Failure = self._ray.get(self.answer)
+            told: Ready | Done | Failure | Death = self._ray.get(self.answer)
         except self._ray.exceptions.RayError as error:
             return Death(f"Ray says: {_told(error)}")
-        if isinstance(told, Failure):
+        if isinstance(told, Failure | Death):
             self.stop()
+        if isinstance(told, Failure):
             raise told.error from Failed(told.trace)
         return told
 
@@ -108,14 +109,12 @@ class _Serving:
     def ready(self) -> Ready:
         return Ready()
 
-    def do(self, shard: Shard) -> Done | Failure:
-        try:
-            return answer(self._task, shard)
-        except MemoryError:
-            os._exit(NO_MEMORY)
+    def do(self, shard: Shard) -> Done | Failure | Death:
+        return answer(self._task, shard)
 
 
 def _told(error: Exception) -> str:
-    """Ray's page on a death, as one line: the sentence that says why, if there is one."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return next((line for line in lines if "exit" in line.lower() or "memory" in line.lower()), lines[0])
+    """Of Ray's page on a death, the sentence that says why."""
+    page = str(error).strip()
+    detail = re.search(r"exit detail: (.*?)\.?(?: Some common causes|$)", page, re.MULTILINE)
+    return detail[1] if detail else page.splitlines()[-1]
