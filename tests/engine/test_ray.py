@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import gotd
-from gotd import GotdError, MissingExtra
+from gotd import MissingExtra
 from gotd.corpus import Shard
 from gotd.engine import run
 from gotd.engine.rays import connect, gpu_share
@@ -27,13 +27,6 @@ def cluster() -> Iterator[None]:
         connect(2)
         yield
         ray.shutdown()
-
-
-def test_an_address_where_no_cluster_is_is_named(shards: list[Shard], works, tmp_path: Path, monkeypatch) -> None:
-    pytest.importorskip("ray")
-    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
-    with pytest.raises(GotdError, match=r"no Ray cluster at 127\.0\.0\.1:1\. Start it, or unset RAY_ADDRESS"):
-        run(shards, works.Work(tmp_path / "log"), tmp_path, "key", executor="ray")
 
 
 def test_actors_do_what_processes_do(cluster, shards: list[Shard], works, tmp_path: Path) -> None:
