@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,3 +33,22 @@ class CountedScorer(ShardScorer):
             return ShardScorer.__call__(self, shard, stem)
         finally:
             Potential.load = plainly
+
+
+@dataclass(frozen=True, kw_only=True)
+class MortalScorer(ShardScorer):
+    """A scorer whose process is killed by some shards, as long as the file `poison` is there.
+
+    Attributes:
+        tried: a file that gets a line for each shard that is tried.
+    """
+
+    poison: Path
+    tried: Path
+    deadly: tuple[int, ...]
+
+    def __call__(self, shard: Shard, stem: Path) -> dict[str, Any]:
+        append(self.tried, str(shard.index))
+        if shard.index in self.deadly and self.poison.exists():
+            os.kill(os.getpid(), signal.SIGKILL)
+        return ShardScorer.__call__(self, shard, stem)

@@ -360,7 +360,8 @@ class _Passes:
             masses = [torch.from_numpy(np.load(part.stem.with_name(f"{part.stem.name}.mass.npy"))) for part in ran.done]
             col = torch.stack([fitted.no_mass(), *masses]).sum(0)
             errors = fitted.marginal_errors(col) if float(col.sum()) > 0 else []
-            if max(errors, default=0.0) <= ASK_AT or step >= polish:
+            # Without the rows in quarantine the pool is not the reference: no step is taken by the others' mass.
+            if ran.lost or max(errors, default=0.0) <= ASK_AT or step >= polish:
                 return ran, fitted, errors, step
             step, fitted = step + 1, fitted.stepped(col)
             self._save(step, fitted)
