@@ -10,7 +10,6 @@ run one by one with `gotd fit`, `gotd score` and `gotd choose`, with the same re
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 import time
 from collections.abc import Mapping
@@ -22,7 +21,7 @@ import orjson
 
 from gotd.artifacts import MANIFEST, Artifact, open_artifact, read_json
 from gotd.corpus import Fields, Inputs, OnError, OutputFormat, Reject, RejectWriter, find
-from gotd.engine import Progress, silent
+from gotd.engine import Executor, Progress, check_executor, silent
 from gotd.selection.duplicates import Mode
 from gotd.selection.mix import WarmUp
 from gotd.selection.tokens import identity
@@ -78,6 +77,7 @@ def select(
     on_error: OnError = "skip",
     format: OutputFormat = "jsonl",
     workers: int | None = None,
+    executor: Executor | None = None,
     device: str = "auto",
     overwrite: bool = False,
     progress: Progress = silent,
@@ -107,6 +107,7 @@ def select(
         on_error: `skip` names bad rows in `rejects.jsonl`; `fail` stops at the first.
         format: of the selected records: `jsonl`, `jsonl.zst` or `parquet`.
         workers: processes for scoring; None for one a core, 1 to stay in this process.
+        executor: who scores: see `score`.
         device: where a transformer encoder runs.
         overwrite: replace what another command left in `output`.
         progress: called as work is done.
@@ -136,6 +137,7 @@ def select(
     wanted = checked(budget, format, max_per_source)
     how = PickSettings(rounds, mix, dedup, max_per_source, shortlist, target_shares, warm_up)
     check_rounds(rounds, settings.method)
+    check_executor(executor)
     goals = aims(target, avoid)
     check_aims(settings.method, goals)
     check_shares(target_shares, [goal.name for goal in goals if not goal.avoid], rounds, settings.method)
@@ -194,6 +196,7 @@ def select(
         on_error=on_error,
         sources=sources,
         workers=workers,
+        executor=executor,
         held_out=held_out,
         polish=polish,
         tokenizer=tokenizer,
@@ -234,7 +237,6 @@ def _finished(
             },
         }
     )
-    shutil.rmtree(work)
     return Selection.load(folder)
 
 

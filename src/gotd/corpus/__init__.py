@@ -16,7 +16,7 @@ from gotd.corpus.files import File, Inputs, find
 from gotd.corpus.readers import OnError, read
 from gotd.corpus.rejects import RejectWriter
 from gotd.corpus.sampling import Sampled, sample, share_of_rows
-from gotd.corpus.shards import SHARD_BYTES, Shard, plan
+from gotd.corpus.shards import SHARD_BYTES, Shard, plan, rows_of
 from gotd.corpus.writers import OutputFormat, Writer, open_writer
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "open_writer",
     "plan",
     "read",
+    "rows_of",
     "sample",
     "share_of_rows",
 ]

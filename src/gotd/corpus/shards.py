@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from gotd.corpus.fields import Fields
 from gotd.corpus.files import File
-from gotd.corpus.parquet import group_bytes
+from gotd.corpus.lines import count_lines
+from gotd.corpus.parquet import group_bytes, group_starts
 from gotd.errors import SettingsError
 
 SHARD_BYTES = 8 << 20
@@ -30,6 +31,10 @@ class Shard:
     index: int
     start: int
     stop: int
+
+    def __str__(self) -> str:
+        unit = "row groups" if self.file.format == "parquet" else "bytes"
+        return self.file.path if self.stop < 0 else f"{self.file.path}, {unit} {self.start:,} to {self.stop:,}"
 
 
 def plan(files: Sequence[File], fields: Fields, shard_bytes: int = SHARD_BYTES) -> list[Shard]:
@@ -50,6 +55,16 @@ def _stretches(file: File, fields: Fields, shard_bytes: int) -> Iterator[tuple[i
             yield start, min(start + shard_bytes, file.bytes)
     else:
         yield 0, -1
+
+
+def rows_of(shard: Shard) -> int | None:
+    """How many rows begin in a shard, without parsing them; None where it is a whole file."""
+    if shard.stop < 0:
+        return None
+    if shard.file.format == "parquet":
+        starts = group_starts(shard.file)
+        return starts[shard.stop] - starts[shard.start]
+    return count_lines(shard.file, shard.stop) - count_lines(shard.file, shard.start)
 
 
 def splits_by_bytes(file: File, fields: Fields) -> bool:

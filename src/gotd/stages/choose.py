@@ -184,6 +184,7 @@ def choose(
             "duplicates": len(chosen.duplicates),
             "filled": chosen.full,
             "rejects": scored.manifest["rejects"],
+            "quarantined": scored.manifest.get("quarantined", []),
             "from_target": choice.from_target,
             "sources": _by_source(scored.manifest["sources"], [] if choice.from_target else documents),
             **_shares_taken(scored, target_shares, potential, chosen, best),

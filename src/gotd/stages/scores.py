@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
@@ -26,13 +26,15 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from gotd.artifacts import MANIFEST, load_manifest, read_json
-from gotd.corpus import File, OnError, Reject, RejectWriter
-from gotd.engine import Done
+from gotd.corpus import File, OnError, Reject, RejectWriter, Shard, rows_of
+from gotd.durable import settle, temporary
+from gotd.engine import Done, Lost
 from gotd.errors import InputError
 
 NAME = "scores.parquet"
 REJECTS = "rejects.jsonl"
 CONTAMINATED = "contaminated"
+QUARANTINED = "quarantined"
 SCHEMA = pa.schema(
     [
         ("id", pa.string()),
@@ -129,6 +131,7 @@ def merge(
     rescored: Callable[[pa.Table, int], pa.Table] | None = None,
     pieces: bool = False,
     own: Sequence[str] = (),
+    lost: Sequence[Lost] = (),
 ) -> Merged:
     """Join parts in the order of the pool; of documents with one id, the first stays and the others are rejected.
 
@@ -138,6 +141,7 @@ def merge(
             that depend on the whole pool.
         pieces: the rows are pieces of a file, not its lines.
         own: the columns of targets of their own.
+        lost: shards in quarantine: each is named among the rejects, and counted as nothing, since no row was read.
     """
     written = pa.schema([field for field in schema_of(own) if field.name not in _WITHIN])
     numbers = {file.path: number for number, file in enumerate(files)}
@@ -145,14 +149,15 @@ def merge(
     counts = Counter({"read": 0, "scored": 0, "outside": 0, "rejected": 0})
     sources: Counter[str] = Counter()
     rows_before: Counter[str] = Counter()  # of each file, in the parts before
+    beside = temporary(folder / NAME)
     with (
         RejectWriter(folder / REJECTS) as rejects,
-        pq.ParquetWriter(folder / f".{NAME}.tmp", written, compression="zstd") as out,
+        pq.ParquetWriter(beside, written, compression="zstd") as out,
     ):
         group: list[pa.Table] = []
         for part in done:
             counts.update(part.counts)
-            before = rows_before[part.shard.file.path]
+            before = rows_before[part.shard.file.path] + _lost_before(part.shard, lost)
             for reject in _rejects(part):
                 rejects.write(_placed(reject, part, before, pieces) if reject.reason == CONTAMINATED else reject)
             with pq.ParquetFile(_named(part, ".parquet")) as file:
@@ -180,8 +185,40 @@ def merge(
             rows_before[part.shard.file.path] += part.counts["read"]
         if group:
             out.write_table(pa.concat_tables(group))
-    (folder / f".{NAME}.tmp").replace(folder / NAME)
-    return Merged(dict(counts), dict(rejects.counts), dict(sources))
+        by_reason = dict(rejects.counts)
+        for one in lost:
+            before = rows_of(replace(one.shard, start=0, stop=one.shard.start)) or 0
+            rejects.write(Reject(one.shard.file.path, before + 1, QUARANTINED, _quarantined(one), ""))
+    settle(beside, folder / NAME)
+    return Merged(dict(counts), by_reason, dict(sources))
+
+
+def given_up(lost: Sequence[Lost]) -> list[dict[str, Any]]:
+    """What a manifest says of shards in quarantine; `rows` is None where only reading them would tell."""
+    return [
+        {
+            "file": one.shard.file.path,
+            "start": one.shard.start,
+            "stop": one.shard.stop,
+            "rows": rows_of(one.shard),
+            "reason": one.reason,
+            "message": _quarantined(one),
+        }
+        for one in lost
+    ]
+
+
+def _quarantined(one: Lost) -> str:
+    return (
+        f"{one.shard}: in quarantine, its worker died twice ({one.reason}). None of its rows was scored. Run the same "
+        "command again with fewer --workers or more memory: it tries what is in quarantine again."
+    )
+
+
+def _lost_before(shard: Shard, lost: Sequence[Lost]) -> int:
+    """Rows of the same file in quarantined shards before this one."""
+    before = (one.shard for one in lost if one.shard.file == shard.file and one.shard.index < shard.index)
+    return sum(rows_of(one) or 0 for one in before)
 
 
 def repeats(done: Sequence[Done]) -> NDArray[np.int64]:
