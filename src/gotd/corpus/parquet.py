@@ -59,9 +59,9 @@ def check_columns(file: File, fields: Fields, columns: list[str]) -> None:
     if missing:
         names = ", ".join(f'"{name}"' for name in missing)
         found = ", ".join(f'"{name}"' for name in columns[:20]) or "none"
+        told = " ".join(f"no column {names}; found {found}.".split())  # a name may hold line breaks
         raise InputError(
-            f"{file.path}: no column {names}; found {found}. "
-            "Pass --text-field, --id-field or --source-field with a name that is there."
+            f"{file.path}: {told} Pass --text-field, --id-field or --source-field with a name that is there."
         )
 
 
