@@ -225,6 +225,13 @@ def test_a_column_with_a_line_break_is_named_in_one_line(folder: Path, header: b
     assert "\n" not in str(caught.value)
 
 
+def test_a_column_whose_name_is_not_utf8_is_damage(folder: Path) -> None:
+    path = folder / "name.parquet"
+    path.write_bytes(good_file("d.parquet").replace(b"title", b"ti\xffle"))
+    with pytest.raises(GotdError, match="damaged Parquet"):
+        checked(path, Fields())
+
+
 def test_a_column_that_no_json_can_hold_is_named_in_every_row(folder: Path) -> None:
     """Arrow does not know the time zone: as if each of the cells were bad."""
     path = folder / "zone.parquet"

@@ -21,7 +21,7 @@ from gotd.corpus.documents import Unusable, reject
 from gotd.corpus.fields import Fields, document_maker
 from gotd.corpus.files import File
 from gotd.corpus.streams import open_raw
-from gotd.errors import InputError
+from gotd.errors import GotdError, InputError
 
 BATCH_ROWS = 1024
 # UTF-8, dates out of range, nanoseconds, unknown time zones.
@@ -72,7 +72,9 @@ def _opened(file: File) -> Iterator[Any]:
             # Read ahead, Arrow holds the compressed bytes of every row group until the last.
             with pq.ParquetFile(raw, pre_buffer=False) as parquet:
                 yield parquet
-        except (pa.ArrowException, OSError) as error:
+        except GotdError:
+            raise
+        except (pa.ArrowException, OSError, ValueError) as error:  # ValueError: a column's name that is not UTF-8
             what = " ".join(str(error).split())
             raise InputError(
                 f"{file.path}: damaged Parquet ({what}), wanted a whole file. Fetch or write it again."
