@@ -73,7 +73,7 @@ def run(way: str, path: str, choose: int) -> list[str]:
     if way == "argpartition, scores alone":
         scores = np.load(Path(path).with_suffix(".npy"))
         best = np.argpartition(scores, choose)[:choose]
-        return [str(row) for row in best[np.argsort(scores[best], kind="stable")].tolist()]
+        return [str(row) for row in best[np.lexsort((best, scores[best]))].tolist()]
     if way == "all in memory":
         table = pq.read_table(path)
         best = np.argsort(table["score"].to_numpy(), kind="stable")[:choose]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import os
+import time
 from hashlib import sha256
+from pathlib import Path
 
 import fsspec
 import pytest
@@ -72,6 +74,21 @@ def test_digests(make):
     file = make("a.jsonl", LINE)
     assert file.digest == f"sha256:{sha256(LINE).hexdigest()}"
     assert find([file.path], digest=False)[0].digest == ""
+
+
+def test_a_settled_file_is_read_once_and_a_changed_one_again(make, monkeypatch):
+    path = make("a.jsonl", LINE).path
+    os.utime(path, ns=(10**18, 10**18))
+    first = find([path])[0].digest
+    with monkeypatch.context() as patch:
+        patch.setattr("gotd.corpus.files.open_raw", None)
+        assert find([path])[0].digest == first
+    # As long, and at one time as far as the file system tells, which was just now.
+    now = time.time_ns()
+    for content in (LINE[::-1], LINE):
+        Path(path).write_bytes(content)
+        os.utime(path, ns=(now, now))
+        assert find([path])[0].digest == f"sha256:{sha256(content).hexdigest()}"
 
 
 def test_remote_files():

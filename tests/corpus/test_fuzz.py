@@ -217,6 +217,21 @@ def test_any_cell_costs_its_own_row(folder: Path, form: pa.DataType, data: bytes
     check_cell(folder, form, data)
 
 
+@pytest.mark.parametrize("header", [b'"a\nb",c\n', b'text,"a\nb","a\nb"\n'])
+def test_a_column_with_a_line_break_is_named_in_one_line(folder: Path, header: bytes) -> None:
+    (folder / "header.csv").write_bytes(header)
+    with pytest.raises(GotdError, match="found") as caught:
+        checked(folder / "header.csv", Fields())
+    assert "\n" not in str(caught.value)
+
+
+def test_a_column_whose_name_is_not_utf8_is_damage(folder: Path) -> None:
+    path = folder / "name.parquet"
+    path.write_bytes(good_file("d.parquet").replace(b"title", b"ti\xffle"))
+    with pytest.raises(GotdError, match="damaged Parquet"):
+        checked(path, Fields())
+
+
 def test_a_column_that_no_json_can_hold_is_named_in_every_row(folder: Path) -> None:
     """Arrow does not know the time zone: as if each of the cells were bad."""
     path = folder / "zone.parquet"

@@ -21,7 +21,7 @@ from gotd.corpus.documents import Unusable, reject
 from gotd.corpus.fields import Fields, document_maker
 from gotd.corpus.files import File
 from gotd.corpus.streams import open_raw
-from gotd.errors import InputError
+from gotd.errors import GotdError, InputError
 
 BATCH_ROWS = 1024
 # UTF-8, dates out of range, nanoseconds, unknown time zones.
@@ -59,9 +59,9 @@ def check_columns(file: File, fields: Fields, columns: list[str]) -> None:
     if missing:
         names = ", ".join(f'"{name}"' for name in missing)
         found = ", ".join(f'"{name}"' for name in columns[:20]) or "none"
+        told = " ".join(f"no column {names}; found {found}.".split())  # a name may hold line breaks
         raise InputError(
-            f"{file.path}: no column {names}; found {found}. "
-            "Pass --text-field, --id-field or --source-field with a name that is there."
+            f"{file.path}: {told} Pass --text-field, --id-field or --source-field with a name that is there."
         )
 
 
@@ -72,7 +72,9 @@ def _opened(file: File) -> Iterator[Any]:
             # Read ahead, Arrow holds the compressed bytes of every row group until the last.
             with pq.ParquetFile(raw, pre_buffer=False) as parquet:
                 yield parquet
-        except (pa.ArrowException, OSError) as error:
+        except GotdError:
+            raise
+        except (pa.ArrowException, OSError, ValueError) as error:  # ValueError: a column's name that is not UTF-8
             what = " ".join(str(error).split())
             raise InputError(
                 f"{file.path}: damaged Parquet ({what}), wanted a whole file. Fetch or write it again."
