@@ -118,6 +118,19 @@ def test_files_of_others_are_left_alone(name: str, overwrite: bool, tmp_path: Pa
     assert (tmp_path / name).read_text() == '{"name": "my web page", "version": 2}'
 
 
+def test_what_a_kill_left_half_written_goes_unless_others_are_at_work(tmp_path: Path) -> None:
+    opened(tmp_path).release()
+    half = [tmp_path / ".scores.parquet.1f.tmp", tmp_path / "parts" / ".00001.2e.tmp" / "00001.parquet"]
+    for path in half:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("half")
+    open_artifact(tmp_path, "fit", SETTINGS, INPUTS, rank=3).release()
+    assert all(path.exists() for path in half)
+    opened(tmp_path)
+    assert not any(path.exists() for path in half)
+    assert list((tmp_path / "parts").iterdir()) == []
+
+
 def test_an_empty_folder_will_do(tmp_path: Path) -> None:
     assert opened(tmp_path).finished is None
 

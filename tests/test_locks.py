@@ -122,7 +122,8 @@ def test_a_folder_that_is_finished_or_refused_is_left_unlocked(tmp_path: Path) -
     open_artifact(tmp_path, "fit", {"reg": 1}, {}).finish({})
     before = (tmp_path / "manifest.json").stat().st_mtime_ns
     assert open_artifact(tmp_path, "fit", {"reg": 1}, {}).lock is None
-    with pytest.raises(ArtifactError, match="reg was 1 and is now 2"):
+    with pytest.raises(ArtifactError, match="reg was 1 and is now 2") as caught:
         open_artifact(tmp_path, "fit", {"reg": 2}, {})
+    assert caught.tb is not None  # which keeps what was opened alive
     assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]
     assert (tmp_path / "manifest.json").stat().st_mtime_ns == before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import select
 import signal
@@ -49,6 +50,7 @@ def test_killed_workers_are_replaced_and_what_kills_twice_is_in_quarantine(
     ran = run(shards, work, tmp_path / "parts", "key", workers=2)
     assert [one.shard.index for one in ran.done] == [0, 1, 3, 5]
     assert whole(ran)
+    assert multiprocessing.active_children() == []
     killed, hungry = ran.lost
     assert (killed.shard, hungry.shard) == (shards[2], shards[4])
     assert killed.reason == "SIGKILL killed it, as the system does for want of memory"

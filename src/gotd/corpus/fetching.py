@@ -19,10 +19,11 @@ from gotd.corpus.documents import Document, Unusable
 from gotd.corpus.fields import Fields
 from gotd.corpus.files import File
 from gotd.corpus.json_lines import line_parser
+from gotd.corpus.members import members
 from gotd.corpus.parquet import group_starts
 from gotd.corpus.readers import batches, read
 from gotd.corpus.remote import ranges
-from gotd.corpus.shards import Shard, splits_by_bytes
+from gotd.corpus.shards import Shard, by_line, splits_by_bytes
 from gotd.corpus.streams import open_raw
 from gotd.errors import InputError
 
@@ -48,7 +49,11 @@ def fetch(file: File, wanted: Sequence[Address], fields: Fields) -> Iterator[Doc
     positions = np.array([position for position, _ in addresses], dtype=np.int64)
     if splits_by_bytes(file, fields):
         return _by_seeking(file, positions, fields)
-    shards = _row_groups(file, positions) if file.format == "parquet" else [Shard(file, 0, 0, -1)]
+    shards = [Shard(file, 0, 0, -1)]
+    if file.format == "parquet":
+        shards = _row_groups(file, positions)
+    elif by_line(file, fields) and (starts := members(file.path, file.compression or "")):
+        shards = _members(file, positions, np.array([start for _, start in starts], dtype=np.int64))
     return _by_streaming(file, positions, fields, shards)
 
 
@@ -108,6 +113,15 @@ def _row_groups(file: File, positions: NDArray[np.int64]) -> list[Shard]:
         raise _changed(file, (int(outside[0]), 0))
     groups = np.unique(np.searchsorted(starts, positions, side="right") - 1).tolist()
     return [Shard(file, index, group, group + 1) for index, group in enumerate(groups)]
+
+
+def _members(file: File, positions: NDArray[np.int64], starts: NDArray[np.int64]) -> list[Shard]:
+    """A shard for each member of a compressed file with a wanted row: what lies between need not be whole."""
+    outside = positions[(positions < 0) | (positions >= starts[-1])]
+    if outside.size:
+        raise _changed(file, (int(outside[0]), 0))
+    which = np.unique(np.searchsorted(starts, positions, side="right") - 1).tolist()
+    return [Shard(file, index, int(starts[index]), int(starts[index + 1])) for index in which]
 
 
 def _pieces(file: File, addresses: Sequence[Address], fields: Fields) -> Iterator[Document]:
