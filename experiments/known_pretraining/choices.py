@@ -26,7 +26,7 @@ from gotd.selection.gradient import between_halves
 from gotd.selection.methods import Batch, fit_method
 from gotd.selection.methods.round_robin import NearestLists
 from gotd.stages.fit import fitted
-from gotd.stages.picking import PickSettings, pick
+from gotd.stages.picking import Beyond, PickSettings, pick
 from gotd.transport import Measure, Problem, solve, summarised
 
 # As measured: before strays of a target were trimmed.
@@ -110,7 +110,8 @@ class _Walk:
             documents = [Document(item.id, item.text, item.source, 0, 0, b"") for item in (self.pool[i] for i in rows)]
             settings, budget = PickSettings(rounds=rounds, mix=MIX), Budget(self.budget, "tokens")
             whole = length == len(order)
-            got = pick(documents, self.lengths[rows].tolist(), budget, size, settings, self.potential, whole=whole)
+            more = Beyond(ended=not whole)
+            got = pick(documents, self.lengths[rows].tolist(), budget, size, settings, self.potential, more)
             if got.full or whole:
                 return [int(rows[i]) for i in got.rows]
             length = min(len(order), 2 * length)
