@@ -45,7 +45,7 @@ SCHEMA = pa.schema(
         ("row", pa.int64()),  # 1-based in the shard, to name duplicates by
     ]
 )
-_WITHIN = ("key", "row")
+WITHIN = ("key", "row")
 
 
 def own_column(name: str) -> str:
@@ -133,7 +133,7 @@ def merge(
         pieces: the rows are pieces of a file, not its lines.
         own: the columns of targets of their own.
     """
-    written = pa.schema([field for field in schema_of(own) if field.name not in _WITHIN])
+    written = pa.schema([field for field in schema_of(own) if field.name not in WITHIN])
     numbers = {file.path: number for number, file in enumerate(files)}
     first = 0
     counts = Counter({"read": 0, "scored": 0, "outside": 0, "rejected": 0})
