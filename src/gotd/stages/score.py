@@ -41,7 +41,7 @@ from gotd.stages.scores import CONTAMINATED, REJECTS, Scores, merge, own_column,
 from gotd.stages.turns import TurnScores, new_lists, save_lists, take_turns, told
 
 ASK_AT = 0.03  # below it the choice changes by less than half a per cent (docs/log.md)
-_BATCH = 1024
+_BATCH = 4096  # a transformer sorts so many by length, and tokenises the next quarter meanwhile
 
 TextMass = Literal["docs", "tokens"]
 
