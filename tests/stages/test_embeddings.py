@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 
 import gotd
 from gotd import ArtifactError, Fields, FitSettings, InputError, SettingsError
+from gotd.cli import main
 from gotd.corpus import Shard
 from gotd.encoders.lsa import Lsa
 from gotd.stages.embeddings import Kept
@@ -169,6 +171,17 @@ def test_select_keeps_and_takes(corpora, tmp_path: Path, embedded: list[str]) ->
     assert found.manifest["embeddings"]["taken"] == 300
     with pytest.raises(ArtifactError, match="lsa is fitted on every target anew"):
         gotd.select(corpora.pool, corpora.other, 9, tmp_path / "3", embeddings=tmp_path / "1", workers=1)
+
+
+def test_the_flags(corpora, selector: Path, second: Path, tmp_path: Path) -> None:
+    first, then = str(tmp_path / "first"), str(tmp_path / "then")
+    for flags in (
+        [str(selector), corpora.pool, "-o", first, "--keep-embeddings", "--workers", "1"],
+        [str(second), corpora.pool, "-o", then, "--embeddings", first, "--workers", "1"],
+    ):
+        shown = CliRunner().invoke(main, ["score", *flags])
+        assert shown.exit_code == 0, shown.output
+    assert gotd.Scores.load(then).manifest["embeddings"]["taken"] == 300
 
 
 def test_what_has_nothing_to_keep_says_so(write, corpora, selector: Path, kept: Path, tmp_path: Path) -> None:

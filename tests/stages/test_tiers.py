@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 
 import gotd
 from gotd import SettingsError
+from gotd.cli import main
 from gotd.stages.tiers import check_tiers
 
 GIVEN: dict[str, Any] = {"coarse": "static", "fine": "lsa", "shortlist": 4, "workers": 1}
@@ -108,6 +111,16 @@ def test_a_token_budget(corpora, tmp_path: Path) -> None:
     tokens = table["tokens"].to_numpy()[np.argsort(table["score"].to_numpy(), kind="stable")]
     assert found.manifest["tiers"]["best"] == (np.cumsum(tokens) <= 500).sum()
     assert 500 * 4 - tokens.max() < tokens.sum() <= 500 * 4
+
+
+def test_the_command_says_what_the_shortlist_holds(corpora, tmp_path: Path) -> None:
+    flags = ["--coarse", "static", "--fine", "lsa", "--shortlist", "4x", "--probe", "252", "--workers", "1"]
+    given = ["--candidates", corpora.pool, "--target", corpora.target, "--budget", "12docs", "-o", str(tmp_path / "o")]
+    shown = CliRunner().invoke(main, ["select", *given, *flags])
+    assert shown.exit_code == 0, shown.output
+    assert re.search(r"The shortlist of 48 holds about (\d+)% of --fine's best 12 \(\1% to \1% at 95%", shown.stdout)
+    dry = CliRunner().invoke(main, ["select", *given, *flags, "--dry-run"])
+    assert "gotd: --dry-run knows one encoder" in dry.stderr
 
 
 def test_the_page_is_made_of_the_shortlist_and_says_so(chosen: gotd.Selection, tmp_path: Path) -> None:
