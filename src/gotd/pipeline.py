@@ -29,7 +29,7 @@ from gotd.selection.tokens import identity
 from gotd.stages.choose import Selection, check_rounds, checked, choose
 from gotd.stages.domains import domains
 from gotd.stages.embeddings import FOLDER as KEPT
-from gotd.stages.embeddings import Kept
+from gotd.stages.embeddings import Kept, check_place
 from gotd.stages.fit import FitSettings, fit
 from gotd.stages.picking import MIX, Mix, PickSettings
 from gotd.stages.score import TextMass, score
@@ -161,6 +161,9 @@ def select(
     if tiers is not None:
         settings = replace(settings, encoder=tiers.fine)
     folder = Path(output) if output is not None else Path(tempfile.mkdtemp(prefix="gotd-"))
+    kept = None if embeddings is None else Kept.load(embeddings)
+    if kept is not None:
+        check_place(kept, folder, overwrite)
     asked = {
         **asdict(settings),
         "fields": asdict(where),
@@ -170,7 +173,7 @@ def select(
         "keep": keep,
         **({} if tiers is None else {"coarse": coarse, "probe": probe}),
         **({"keep_embeddings": True} if keep_embeddings else {}),
-        **({} if embeddings is None else {"embeddings": Kept.load(embeddings).key}),
+        **({} if kept is None else {"embeddings": kept.key}),
         "polish": polish,
         "tokenizer": identity(tokenizer),
         "on_error": on_error,

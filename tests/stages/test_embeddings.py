@@ -194,6 +194,9 @@ def test_what_has_nothing_to_keep_says_so(write, corpora, selector: Path, kept: 
         gotd.select(corpora.pool, corpora.target, 2, tmp_path / "r", method="random", keep_embeddings=True, workers=1)
     with pytest.raises(SettingsError, match="--overwrite would delete the vectors"):
         gotd.score(selector, corpora.pool, kept, embeddings=kept, overwrite=True, workers=1)
+    with pytest.raises(SettingsError, match="--overwrite would delete the vectors"):
+        gotd.select(corpora.pool, corpora.target, 2, kept, embeddings=kept, overwrite=True, workers=1)
+    assert (kept / "embeddings" / "index.json").exists()
 
 
 def test_a_run_that_was_stopped_keeps_all(

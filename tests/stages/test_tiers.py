@@ -14,6 +14,8 @@ from click.testing import CliRunner
 import gotd
 from gotd import SettingsError
 from gotd.cli import main
+from gotd.corpus import Shard
+from gotd.stages.score import ShardScorer
 from gotd.stages.tiers import check_tiers
 
 GIVEN: dict[str, Any] = {"coarse": "static", "fine": "lsa", "shortlist": 4, "workers": 1}
@@ -111,6 +113,27 @@ def test_a_token_budget(corpora, tmp_path: Path) -> None:
     tokens = table["tokens"].to_numpy()[np.argsort(table["score"].to_numpy(), kind="stable")]
     assert found.manifest["tiers"]["best"] == (np.cumsum(tokens) <= 500).sum()
     assert 500 * 4 - tokens.max() < tokens.sum() <= 500 * 4
+
+
+def test_a_run_stopped_in_its_second_tier_goes_on_there(
+    corpora, tmp_path: Path, chosen: gotd.Selection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {"probe": 30, "dedup": "off", **GIVEN}
+    plain, calls = ShardScorer.__call__, []
+
+    def watched(self: ShardScorer, shard: Shard, stem: Path) -> dict[str, Any]:
+        calls.append(self.wanted is not None)
+        if calls == [False, False, True, True]:
+            raise KeyboardInterrupt
+        return plain(self, shard, stem)
+
+    monkeypatch.setattr(ShardScorer, "__call__", watched)
+    with pytest.raises(KeyboardInterrupt):
+        gotd.select(corpora.pool, corpora.target, 12, tmp_path, **given)
+    again = gotd.select(corpora.pool, corpora.target, 12, tmp_path, **given)
+    assert calls == [False, False, True, True, True]
+    assert again.path.read_bytes() == chosen.path.read_bytes()
+    assert again.manifest["tiers"] == chosen.manifest["tiers"]
 
 
 def test_the_command_says_what_the_shortlist_holds(corpora, tmp_path: Path) -> None:

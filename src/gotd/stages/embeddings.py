@@ -104,10 +104,14 @@ class Kept:
                 )
 
 
-def check_keeping(potential: Potential, kept: Kept | None, output: Path, overwrite: bool) -> None:
-    """SettingsError where nothing is embedded that could be kept, or what is kept would be deleted first."""
-    if kept is not None and overwrite and kept.folder.resolve().is_relative_to(output.resolve()):
+def check_place(kept: Kept, output: Path | str, overwrite: bool) -> None:
+    """SettingsError where the vectors would be deleted before they are read."""
+    if overwrite and kept.folder.resolve().is_relative_to(Path(output).resolve()):
         raise SettingsError(f"--overwrite would delete the vectors in {kept.folder}; pass another --output")
+
+
+def check_keeping(potential: Potential) -> None:
+    """SettingsError where nothing is embedded that could be kept."""
     if potential.encoder.spec == "precomputed":
         raise SettingsError("the records carry their vectors already; leave out --keep-embeddings and --embeddings")
     if potential.method is not None and not potential.method.needs_points:

@@ -36,7 +36,7 @@ from gotd.selection.contamination import Contamination
 from gotd.selection.methods import Batch, NearestLists
 from gotd.selection.tokens import Tokenizer, identity, load_tokenizer
 from gotd.stages.addresses import Addresses
-from gotd.stages.embeddings import REUSED, Kept, Vectors, check_keeping, collect, open_vectors
+from gotd.stages.embeddings import REUSED, Kept, Vectors, check_keeping, check_place, collect, open_vectors
 from gotd.stages.scores import CONTAMINATED, REJECTS, Scores, merge, own_column, repeats, schema_of
 from gotd.stages.turns import TurnScores, new_lists, save_lists, take_turns, told
 
@@ -305,8 +305,9 @@ def score(
     shards = plan(files, chosen)
     kept = None if embeddings is None else Kept.load(embeddings)
     if kept is not None or keep_embeddings:
-        check_keeping(fitted, kept, Path(output), overwrite)
+        check_keeping(fitted)
     if kept is not None:
+        check_place(kept, output, overwrite)
         kept.check(fitted.encoder, shards)
         settings["embeddings"] = kept.key
     test = find(held_out) if held_out else []
