@@ -252,8 +252,8 @@ fitting = chain(
         "--encoder",
         default="lsa",
         show_default=True,
-        help="lsa, static, lsa+static, sentence-transformers/NAME, hf:NAME, model2vec:NAME, the folder of a model, or "
-        "that of a selector whose encoder serves again.",
+        help="lsa, static, lsa+static, sentence-transformers/NAME, hf:NAME, onnx:NAME, model2vec:NAME, the folder of "
+        "a model, or that of a selector whose encoder serves again.",
     ),
     click.option("--reg", type=float, help="Entropy strength, a fraction of the mean cost.  [default: 0.1]"),
     click.option("--debias/--no-debias", default=None, help="Gradient of the Sinkhorn divergence.  [default: debias]"),

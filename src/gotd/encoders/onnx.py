@@ -4,8 +4,8 @@ The model is exported with its pooling by torch, its matrices rounded to int8 wi
 comes in is rounded to 8 bits as it comes (dynamic quantisation). The graph and the tokenizer are part of the fitted
 selector, so scoring needs neither the model nor transformers.
 
-Differs from sentence-transformers' `backend="onnx"` in these points: it needs no optimum, which has no release for
-transformers 5; nothing is written beside the model.
+Differs from sentence-transformers' `backend="onnx"` in these points: it needs no optimum-onnx, of which no release
+can be installed beside transformers 5; nothing is written beside the model.
 """
 
 from __future__ import annotations
