@@ -84,14 +84,16 @@ def measured(command: list[str], documents: int) -> Measured:
     return Measured(documents, seconds, tree.cpu_seconds, tree.peak, os.getloadavg()[0])
 
 
-def run_gotd(pool: Path, target: Path, documents: int, output: Path) -> tuple[Measured, dict[str, Any]]:
+def run_gotd(
+    pool: Path, target: Path, documents: int, output: Path, workers: int = WORKERS
+) -> tuple[Measured, dict[str, Any]]:
     """gotd.select with its defaults; also its manifest."""
     asked = {
         "candidates": str(pool),
         "target": str(target),
         "budget": f"{min(BUDGET, documents // 2)}docs",
         "output": str(output),
-        "workers": WORKERS,
+        "workers": workers,
     }
     found = measured([sys.executable, "-c", SELECT, json.dumps(asked)], documents)
     manifest: dict[str, Any] = json.loads((output / "manifest.json").read_text())

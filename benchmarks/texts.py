@@ -7,9 +7,9 @@ none, the texts that gotd ships for its demo serve: one source is the target, th
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 
 import numpy as np
@@ -82,23 +82,23 @@ def _sampled(files: list[File], size: int, seed: int) -> list[str]:
 
 
 def tiled(texts: Texts, documents: int, chars: int, *, seed: int = 0) -> list[str]:
+    """The first `documents` of the `stretches` of the candidates."""
+    return list(islice(stretches(texts, chars, seed=seed), documents))
+
+
+def stretches(texts: Texts, chars: int, *, seed: int = 0) -> Iterator[str]:
     """Candidates joined, source by source, and cut into pieces of exactly `chars` characters, in random order.
 
-    Where the text ends before there are enough, it is cut again from other offsets: 0, then 1/2, 1/4, 3/4, ...
-    of a piece. All pieces are different stretches of real text, and a shorter pool begins a longer one.
+    Where the text ends, it is cut again from other offsets: 0, then 1/2, 1/4, 3/4, ... of a piece. All pieces are
+    different stretches of real text, and a shorter pool begins a longer one.
     """
     sources = [_joined(file) for file in texts.candidates]
-    pieces: list[str] = []
     for turn in count():
         offset = round(chars * _van_der_corput(turn))
-        found = [
-            text[start : start + chars] for text in sources for start in range(offset, len(text) - chars + 1, chars)
-        ]
-        random.Random(f"{seed}:{turn}").shuffle(found)
-        pieces += found[: documents - len(pieces)]
-        if len(pieces) == documents:
-            return pieces
-    raise AssertionError("turns do not end")
+        places = [(text, start) for text in sources for start in range(offset, len(text) - chars + 1, chars)]
+        random.Random(f"{seed}:{turn}").shuffle(places)
+        for text, start in places:
+            yield text[start : start + chars]
 
 
 def _joined(file: File) -> str:
@@ -115,7 +115,7 @@ def _van_der_corput(turn: int) -> float:
     return int(format(turn, "b")[::-1], 2) / (1 << turn.bit_length()) if turn else 0.0
 
 
-def write_lines(path: Path, texts: list[str]) -> Path:
+def write_lines(path: Path, texts: Iterable[str]) -> Path:
     """Plain JSONL with the one field that gotd and DSIR both read."""
     with path.open("wb") as file:
         file.writelines(orjson.dumps({"text": text}) + b"\n" for text in texts)

@@ -11,6 +11,8 @@ memory. How it is measured, the same for all, is written at the top of peers_tra
   vectors, is not yet met then, gotd is asked for a smaller error, and timed with that.
 - on a machine that does other work too, trust the ratio of CPU seconds rather than that of the clock: a solver of
   many short parallel steps waits at each for a core that another process holds.
+- `floor` solves nothing: it is the time of one product and one exponential of each pair, and so what no solver in
+  torch can fall below.
 - peers more than three times slower than the best of their library in the first round are not run again.
 
 The second table is explained at the top of ranking.py. `--full` takes n = 100,000 there.

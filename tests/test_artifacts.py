@@ -20,6 +20,7 @@ from gotd.artifacts import (
     write_json,
 )
 from gotd.errors import ArtifactError
+from gotd.locks import LOCK
 
 SETTINGS = {"reg": 0.1, "seed": 0}
 INPUTS = {"target": ["/t.jsonl sha256:1"]}
@@ -31,7 +32,7 @@ def opened(folder: Path, overwrite: bool = False, **settings: object) -> Artifac
 
 def test_started_first_and_manifest_last(tmp_path: Path) -> None:
     artifact = opened(tmp_path / "a" / "b")
-    assert [path.name for path in artifact.folder.iterdir()] == [STARTED]
+    assert {path.name for path in artifact.folder.iterdir()} == {LOCK, STARTED}
     assert artifact.finished is None
     manifest = artifact.finish({"counts": {"read": 3}})
     assert [path.name for path in artifact.folder.iterdir()] == [MANIFEST]
@@ -101,8 +102,9 @@ def test_finished_parts_are_not_given_up_for_other_settings(tmp_path: Path) -> N
 def test_overwrite_starts_from_nothing(tmp_path: Path) -> None:
     opened(tmp_path).finish({})
     (tmp_path / "left").write_text("over")
-    assert opened(tmp_path, overwrite=True, reg=0.2).finished is None
-    assert [path.name for path in tmp_path.iterdir()] == [STARTED]
+    artifact = opened(tmp_path, overwrite=True, reg=0.2)
+    assert artifact.finished is None
+    assert {path.name for path in tmp_path.iterdir()} == {LOCK, STARTED}
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
@@ -114,6 +116,19 @@ def test_files_of_others_are_left_alone(name: str, overwrite: bool, tmp_path: Pa
         opened(tmp_path, overwrite=overwrite)
     assert [path.name for path in tmp_path.iterdir()] == [name]
     assert (tmp_path / name).read_text() == '{"name": "my web page", "version": 2}'
+
+
+def test_what_a_kill_left_half_written_goes_unless_others_are_at_work(tmp_path: Path) -> None:
+    opened(tmp_path).release()
+    half = [tmp_path / ".scores.parquet.1f.tmp", tmp_path / "parts" / ".00001.2e.tmp" / "00001.parquet"]
+    for path in half:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("half")
+    open_artifact(tmp_path, "fit", SETTINGS, INPUTS, rank=3).release()
+    assert all(path.exists() for path in half)
+    opened(tmp_path)
+    assert not any(path.exists() for path in half)
+    assert list((tmp_path / "parts").iterdir()) == []
 
 
 def test_an_empty_folder_will_do(tmp_path: Path) -> None:
@@ -136,7 +151,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: p
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr("gotd.artifacts.write_json", refuse)
-    with pytest.raises(ArtifactError, match=r"cannot write to .*: Permission denied; choose another folder"):
+    with pytest.raises(ArtifactError, match=r"out: Permission denied\. Mend its rights, or choose another folder"):
         opened(tmp_path / "out")
 
 

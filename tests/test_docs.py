@@ -29,7 +29,7 @@ from gotd.cli import main
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 SHELL = ("sh", "bash", "console", "shell")
-SET_UP = {"make", "pip", "git", "cd", "source", "export", "apt-get"}  # of a machine: `make test` itself is one
+SET_UP = {"make", "pip", "git", "cd", "source", "export", "apt-get", "sbatch"}  # of a machine: `make test` is one
 ELSEWHERE = {"gotd demo": "tests/test_demo.py", "gotd doctor": "tests/doctor/test_doctor.py"}
 REMOTE = re.compile(r"\b(hf|model2vec):|sentence-transformers/|://")
 TO_FILL_IN = re.compile(r"[A-Z]{2,}|\.\.\.|<.*>")

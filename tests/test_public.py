@@ -31,7 +31,6 @@ PUBLIC = [
     "export_selection",
     "fit",
     "measured_mix",
-    "mix_along",
     "report",
     "score",
     "select",

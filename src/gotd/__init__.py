@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gotd.pipeline import select
     from gotd.potential import Potential
     from gotd.reporting import report
-    from gotd.selection.mix import Losses, WarmUp, measured_mix, mix_along
+    from gotd.selection.mix import Losses, WarmUp, measured_mix
     from gotd.stages.choose import Selection, choose
     from gotd.stages.domains import Domain, domains
     from gotd.stages.fit import FitSettings, fit
@@ -47,7 +47,6 @@ _HOMES = {
     "export_selection": "gotd.export",
     "fit": "gotd.stages.fit",
     "measured_mix": "gotd.selection.mix",
-    "mix_along": "gotd.selection.mix",
     "report": "gotd.reporting",
     "score": "gotd.stages.score",
     "select": "gotd.pipeline",
@@ -76,7 +75,6 @@ __all__ = [
     "export_selection",
     "fit",
     "measured_mix",
-    "mix_along",
     "report",
     "score",
     "select",

@@ -1,5 +1,6 @@
 """A folder on disk that says what made it, and whether it is finished.
 
+.lock           held while the stage runs
 started.json    what was asked: written first. The same again resumes; anything else is refused
 ...             the files of the stage
 manifest.json   what came of it, with versions and digests: written last. No manifest, not finished
@@ -8,25 +9,27 @@ manifest.json   what came of it, with versions and digests: written last. No man
 from __future__ import annotations
 
 import hashlib
-import os
 import platform
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from gotd.durable import refusal, settle, sync, temporary
 from gotd.errors import ArtifactError
+from gotd.locks import LOCK, Lock
 
 MANIFEST = "manifest.json"
 STARTED = "started.json"
 PARTS_DONE = "parts/*.done.json"
 CHECKPOINTS = "checkpoints/**/checkpoint-*"
+WORKPLACES = ("parts", ".work")
 _ASKED = {"kind", "settings", "inputs"}
 _READ_BY_PEOPLE = orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY
 _COMMAND: ContextVar[tuple[str, Mapping[str, Any]] | None] = ContextVar("command", default=None)
@@ -39,10 +42,12 @@ class Artifact:
     Attributes:
         folder: where it is.
         asked: kind, settings and inputs, as in started.json.
+        lock: what keeps other runs out until `finish`; None where all is finished.
     """
 
     folder: Path
     asked: dict[str, Any]
+    lock: Lock | None = field(default=None, compare=False, repr=False)
 
     @property
     def key(self) -> str:
@@ -56,13 +61,22 @@ class Artifact:
         return read_json(path) if path.exists() else None
 
     def finish(self, found: Mapping[str, Any]) -> dict[str, Any]:
-        """Write the manifest, last of all."""
+        """Write the manifest, last of all; then what the work needed goes, unless something is to be tried again."""
         kind, config = _COMMAND.get() or (None, None)
         typed = {"config": config} if kind == self.asked["kind"] else {}
         manifest = {**self.asked, "versions": versions(), **found, **typed}
+        for path in self.folder.iterdir():
+            if path.is_file():
+                sync(path)
         write_json(self.folder / MANIFEST, manifest)
-        (self.folder / STARTED).unlink(missing_ok=True)
+        _tidy(self.folder, manifest)
+        self.release()
         return manifest
+
+    def release(self) -> None:
+        """Let other runs in."""
+        if self.lock is not None:
+            self.lock.release()
 
 
 def open_artifact(
@@ -72,36 +86,94 @@ def open_artifact(
     inputs: Mapping[str, Any],
     *,
     overwrite: bool = False,
+    rank: int | None = None,
 ) -> Artifact:
-    """Start, resume, or find finished, the folder of a stage.
+    """Start, resume, or find finished, the folder of a stage; no other run may write there meanwhile.
 
     A folder made with other settings or inputs is refused, unless nothing in it is finished, as after an error at
-    the first step: then it is started anew.
+    the first step: then it is started anew. One in which shards are in quarantine is unfinished again.
+
+    Args:
+        rank: which of several processes that work in the folder together this is.
 
     Raises:
-        ArtifactError: the folder was made with other settings or inputs, or is not gotd's.
+        ArtifactError: the folder was made with other settings or inputs, is not gotd's, or another run writes there.
     """
     path = Path(folder)
     asked = orjson.loads(orjson.dumps({"kind": kind, "settings": dict(settings), "inputs": dict(inputs)}))
-    artifact = Artifact(path, asked)
     if path.exists() and not path.is_dir():
         raise ArtifactError(f"{path} is a file; wanted a folder. Choose an empty or new one")
-    earlier = _earlier(path)
-    if earlier is None and path.exists() and any(path.iterdir()):
+    if _earlier(path) is None and path.exists() and any(not file.name.startswith(LOCK) for file in path.iterdir()):
         raise ArtifactError(f"{path} holds files that gotd did not make; choose an empty or new folder")
+    if not overwrite and _is_whole(path, asked):
+        return Artifact(path, asked)
     try:
-        if overwrite and earlier is not None:
-            shutil.rmtree(path)
-            earlier = None
-        if earlier is None or not _is_of(earlier, asked):
-            if earlier is not None and _is_begun(path, earlier, kind):
-                change = _difference(earlier, asked)
-                raise ArtifactError(f"{path} was made otherwise: {change}. Pass --overwrite, or another --output")
-            path.mkdir(parents=True, exist_ok=True)
-            write_json(path / STARTED, asked)
+        path.mkdir(parents=True, exist_ok=True)
+        artifact = Artifact(path, asked, Lock(path, rank))
     except OSError as error:
-        raise ArtifactError(f"cannot write to {path}: {error.strerror}; choose another folder") from error
+        raise _unwritable(path, error) from error
+    try:
+        _begin(artifact, overwrite=overwrite, alone=rank is None)
+    except OSError as error:
+        artifact.release()
+        raise _unwritable(path, error) from error
+    except BaseException:
+        artifact.release()
+        raise
     return artifact
+
+
+def _begin(artifact: Artifact, *, overwrite: bool, alone: bool) -> None:
+    """What was there before is looked at under the lock: a run that ended just now counts."""
+    path, asked = artifact.folder, artifact.asked
+    earlier = _earlier(path)
+    if overwrite and earlier is not None:
+        # What says whose the folder is goes last: stopped within, the same command finds it.
+        for found in sorted(path.iterdir(), key=lambda found: found.name in (MANIFEST, STARTED)):
+            if not found.name.startswith(LOCK):
+                shutil.rmtree(found) if found.is_dir() and not found.is_symlink() else found.unlink()
+        earlier = None
+    if earlier is None or not _is_of(earlier, asked):
+        if earlier is not None and _is_begun(path, earlier, asked["kind"]):
+            change = _difference(earlier, asked)
+            raise ArtifactError(f"{path} was made otherwise: {change}. Pass --overwrite, or another --output")
+        write_json(path / STARTED, asked)
+    if alone:
+        _sweep(path)
+    if artifact.finished is None:
+        return
+    if artifact.finished.get("quarantined"):
+        write_json(path / STARTED, asked)
+        (path / MANIFEST).unlink()
+    else:
+        _tidy(path, artifact.finished)
+        artifact.release()
+
+
+def _is_whole(folder: Path, asked: Mapping[str, Any]) -> bool:
+    """Whether all is done, so that there is nothing to hold a lock for, nor to write."""
+    earlier = _earlier(folder)
+    if earlier is None or not (folder / MANIFEST).exists() or not _is_of(earlier, asked):
+        return False
+    return not earlier.get("quarantined") and not any((folder / left).exists() for left in (STARTED, *WORKPLACES))
+
+
+def _tidy(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Once there is a manifest: what the work needed and the result does not."""
+    (folder / STARTED).unlink(missing_ok=True)
+    if not manifest.get("quarantined"):
+        for name in WORKPLACES:
+            shutil.rmtree(folder / name, ignore_errors=True)
+
+
+def _sweep(folder: Path) -> None:
+    """Half-written files of a run that was killed."""
+    for left in (*folder.glob(".*.tmp"), *folder.glob("parts/.*.tmp")):
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
+
+
+def _unwritable(path: Path, error: OSError) -> ArtifactError:
+    return refusal(error, path) or ArtifactError(f"cannot write to {path}: {error.strerror}; choose another folder")
 
 
 @contextmanager
@@ -179,12 +251,12 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def write_json(path: Path, value: Any) -> None:
     """Whole or not at all: a temporary file, flushed to disk, then renamed."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("wb") as file:
-        file.write(orjson.dumps(value, option=_READ_BY_PEOPLE) + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    written = temporary(path)
+    try:
+        written.write_bytes(orjson.dumps(value, option=_READ_BY_PEOPLE) + b"\n")
+        settle(written, path)
+    finally:
+        written.unlink(missing_ok=True)
 
 
 def versions(

@@ -10,6 +10,7 @@ run one by one with `gotd fit`, `gotd score` and `gotd choose`, with the same re
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import time
@@ -22,7 +23,7 @@ import orjson
 
 from gotd.artifacts import MANIFEST, Artifact, open_artifact, read_json
 from gotd.corpus import Fields, Inputs, OnError, OutputFormat, Reject, RejectWriter, find
-from gotd.engine import Progress, silent
+from gotd.engine import Executor, Progress, check_executor, silent
 from gotd.selection.duplicates import Mode
 from gotd.selection.mix import WarmUp
 from gotd.selection.tokens import identity
@@ -86,6 +87,7 @@ def select(
     on_error: OnError = "skip",
     format: OutputFormat = "jsonl",
     workers: int | None = None,
+    executor: Executor | None = None,
     device: str = "auto",
     overwrite: bool = False,
     progress: Progress = silent,
@@ -119,6 +121,7 @@ def select(
         on_error: `skip` names bad rows in `rejects.jsonl`; `fail` stops at the first.
         format: of the selected records: `jsonl`, `jsonl.zst` or `parquet`.
         workers: processes for scoring; None for one a core, 1 to stay in this process.
+        executor: who scores: see `score`.
         device: where a transformer encoder runs.
         overwrite: replace what another command left in `output`.
         progress: called as work is done.
@@ -148,6 +151,7 @@ def select(
     wanted = checked(budget, format, max_per_source)
     how = PickSettings(rounds, mix, dedup, max_per_source, shortlist, target_shares, warm_up)
     check_rounds(rounds, settings.method)
+    check_executor(executor)
     goals = aims(target, avoid)
     check_aims(settings.method, goals)
     check_shares(target_shares, [goal.name for goal in goals if not goal.avoid], rounds, settings.method)
@@ -223,6 +227,7 @@ def select(
         on_error=on_error,
         sources=sources,
         workers=workers,
+        executor=executor,
         held_out=held_out,
         polish=polish,
         tokenizer=tokenizer,
@@ -242,6 +247,7 @@ def select(
             seed=seed,
             tokenizer=tokenizer,
             workers=workers,
+            executor=executor,
             device=device,
             progress=progress,
         )
@@ -262,7 +268,8 @@ def _finished(
         if path.name not in (MANIFEST, REJECTS):
             path.replace(folder / path.name)
     if (work / "scores" / KEPT).exists():
-        (work / "scores" / KEPT).replace(folder / KEPT)
+        # Copied, not moved: where shards are in quarantine, the same command goes on with what is in the workplace.
+        shutil.copytree(work / "scores" / KEPT, folder / KEPT, dirs_exist_ok=True, copy_function=_linked)
     found = {name: value for name, value in chosen.manifest.items() if name not in artifact.asked}
     seconds = {
         "fit": sum(fitted["seconds"].values()),
@@ -283,8 +290,16 @@ def _finished(
             },
         }
     )
-    shutil.rmtree(work)
     return Selection.load(folder)
+
+
+def _linked(source: str, target: str) -> None:
+    """The same file under a second name; a copy where the file system has no such thing."""
+    Path(target).unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def fit_settings(

@@ -8,7 +8,6 @@ can be scored by it later, elsewhere, in one pass with constant memory. Safetens
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
@@ -20,6 +19,7 @@ import orjson
 import torch
 from numpy.typing import NDArray
 
+from gotd.durable import settle, temporary
 from gotd.encoders import Encoder, fit_encoder, restore_encoder
 from gotd.errors import ArtifactError, InputError, SettingsError
 from gotd.selection import several
@@ -235,12 +235,9 @@ class Potential:
         }
         content = save({k: v.contiguous() for k, v in tensors.items()}, {"gotd": orjson.dumps(about).decode()})
         path = Path(folder) / FILE_NAME
-        temporary = path.with_name(f".{FILE_NAME}.tmp")
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        written = temporary(path)
+        written.write_bytes(content)
+        settle(written, path)
         return path
 
     @classmethod

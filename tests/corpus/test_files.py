@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import os
+import time
 from hashlib import sha256
+from pathlib import Path
 
 import fsspec
 import pytest
@@ -74,6 +76,21 @@ def test_digests(make):
     assert find([file.path], digest=False)[0].digest == ""
 
 
+def test_a_settled_file_is_read_once_and_a_changed_one_again(make, monkeypatch):
+    path = make("a.jsonl", LINE).path
+    os.utime(path, ns=(10**18, 10**18))
+    first = find([path])[0].digest
+    with monkeypatch.context() as patch:
+        patch.setattr("gotd.corpus.files.open_raw", None)
+        assert find([path])[0].digest == first
+    # As long, and at one time as far as the file system tells, which was just now.
+    now = time.time_ns()
+    for content in (LINE[::-1], LINE):
+        Path(path).write_bytes(content)
+        os.utime(path, ns=(now, now))
+        assert find([path])[0].digest == f"sha256:{sha256(content).hexdigest()}"
+
+
 def test_remote_files():
     system = fsspec.filesystem("memory")
     system.pipe({"/pool/a.jsonl": LINE * 3, "/pool/b.jsonl.gz": gzip.compress(LINE), "/pool/c.md": b""})
@@ -116,12 +133,13 @@ def test_faults(tmp_path, monkeypatch, given, kind, message):
     ("given", "kind", "message"),
     [
         ("hf://datasets/x/y.jsonl", MissingExtra, r"needs huggingface-hub.*pip install 'gotd\[hub\]'"),
-        ("s3://x/y.jsonl", SettingsError, "s3://x/y.jsonl: Install s3fs to access S3"),
+        ("s3://x/y.jsonl", MissingExtra, r"needs s3fs.*pip install 'gotd\[s3\]'"),
+        ("gs://x/y.jsonl", SettingsError, "gs://x/y.jsonl: Install it to access that. Install that package"),
     ],
 )
 def test_missing_packages_are_named(monkeypatch, given, kind, message):
     def absent(url):
-        raise ImportError("Install s3fs to access S3")
+        raise ImportError("Install it to access that")
 
     monkeypatch.setattr("fsspec.core.url_to_fs", absent)
     with pytest.raises(kind, match=message):

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from gotd.corpus import Fields, find, sample
+from gotd.corpus import Fields, find, sample, share_of_rows
 from gotd.corpus import json_lines as json_lines_module
 from gotd.errors import InputError, SettingsError
 
@@ -60,6 +60,21 @@ def test_a_moved_file_gives_the_same_rows(pool, tmp_path):
 def test_a_smaller_sample_is_part_of_a_larger(pool):
     small, large = (sample(pool, Fields(), size, seed=3).documents for size in (40, 200))
     assert {document.id for document in small} < {document.id for document in large}
+
+
+def test_a_share_of_the_rows_holds_the_sample_and_passes_bad_rows_over(pool):
+    every = [document.id for document in share_of_rows(pool, Fields(), 1.0, 3)]
+    assert every == [document.id for document in sample(pool, Fields(), None, 3).documents]
+    some = {document.id for document in share_of_rows(pool, Fields(), 0.4, 3)}
+    assert abs(len(some) - 0.4 * len(every)) < 4 * (0.24 * len(every)) ** 0.5
+    assert {document.id for document in sample(pool, Fields(), 100, 3).documents} < some < set(every)
+
+
+def test_a_bad_row_is_passed_over_in_a_share_or_stops_it(make):
+    bad = [make("bad.jsonl", as_jsonl("x", 40, bad_every=10))]
+    assert len(list(share_of_rows(bad, Fields(), 1.0, 0))) == 36
+    with pytest.raises(InputError, match=r"bad\.jsonl"):
+        list(share_of_rows(bad, Fields(), 1.0, 0, on_error="fail"))
 
 
 def test_copies_of_a_file_are_drawn_apart(make):

@@ -11,7 +11,7 @@ from gotd.dry_run.rates import Line, Rates
 from gotd.dry_run.steps import Job, further_pass, steps
 
 ZERO = Line(0.0, 0.0)
-NONE = Rates(0, 0, 0, ZERO, 0, 0, ZERO, ZERO, 0, 0, 0, 0, 8, 0)
+NONE = Rates(0, 0, 0, ZERO, 0, 0, ZERO, ZERO, 0, 0, 0, 0, 8, 0, False)
 JOB = Job(
     bytes=1000,
     other_bytes=10,
@@ -62,6 +62,14 @@ def test_reading_passes_over_all_and_parses_what_is_drawn() -> None:
     assert found == {"read target and reference": 800}
     drawn = 100 * (1 + math.log(8)) + 50
     assert seconds(JOB, parse_row=1.0)["read target and reference"] == pytest.approx(drawn)
+
+
+def test_cheap_vectors_are_made_for_five_times_the_sample() -> None:
+    step = "summarise the reference"
+    assert step not in seconds(JOB, scan_row=1.0, parse_row=1.0)
+    assert seconds(JOB, scan_row=1.0, cheap=True)[step] == 800
+    assert seconds(JOB, parse_row=1.0, cheap=True)[step] == seconds(JOB, embed_text=1.0, cheap=True)[step] == 500
+    assert step not in seconds(replace(JOB, fitted=800), scan_row=1.0, cheap=True)
 
 
 def test_the_fit_grows_with_texts_and_the_solving_with_pairs() -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future
-from concurrent.futures.process import BrokenProcessPool
-from importlib import import_module
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +10,8 @@ import pytest
 import torch
 
 from gotd.corpus import Fields, Shard, find, plan
-from gotd.engine import Done, one_thread, run
-from gotd.errors import ArtifactError, GotdError
+from gotd.engine import Ran, one_thread, run, share
+from gotd.errors import ArtifactError, SettingsError
 
 
 class Work:
@@ -33,17 +31,10 @@ class Work:
         return {"read": shard.stop - shard.start}
 
 
-@pytest.fixture
-def shards(write) -> list[Shard]:
-    """Five of 100 bytes, and one of what is left."""
-    path = write("pool.jsonl", [b"x" * 50] * 10)
-    return plan(find([path]), Fields(), 100)
-
-
 def test_every_shard_once_and_results_in_order(shards: list[Shard], tmp_path: Path) -> None:
     """The largest are begun first; what comes back is in the order of the pool."""
     work = Work()
-    done = run(shards, work, tmp_path / "parts", "key", workers=1)
+    done = run(shards, work, tmp_path / "parts", "key", workers=1).done
     assert [part.shard for part in done] == shards
     assert sorted(work.calls) == list(range(6))
     assert work.calls[-1] == 5
@@ -57,11 +48,11 @@ def test_what_is_done_is_not_done_again(shards: list[Shard], tmp_path: Path) -> 
         run(shards, first, tmp_path, "key", workers=1)
     assert first.calls == [0, 1, 2, 3]
     second = Work()
-    done = run(shards, second, tmp_path, "key", workers=1)
+    ran = run(shards, second, tmp_path, "key", workers=1)
     assert second.calls == [3, 4, 5]
-    assert [part.shard.index for part in done] == list(range(6))
+    assert [part.shard.index for part in ran.done] == list(range(6))
     third = Work()
-    assert run(shards, third, tmp_path, "key", workers=1) == done
+    assert run(shards, third, tmp_path, "key", workers=1) == ran
     assert third.calls == []
 
 
@@ -94,7 +85,8 @@ def test_progress_counts_what_was_there_already(shards: list[Shard], tmp_path: P
 
 
 def test_no_shards_no_work(tmp_path: Path) -> None:
-    assert run([], Work(), tmp_path, "key") == []
+    for executor in (None, "inline", "processes", "ray"):
+        assert run([], Work(), tmp_path, "key", executor=executor) == Ran([], [])
 
 
 def test_a_full_disk_is_named_with_its_remedy(shards: list[Shard], tmp_path: Path) -> None:
@@ -125,45 +117,87 @@ def test_work_has_one_thread_and_the_caller_its_own_again(shards: list[Shard], t
         torch.set_num_threads(before)
 
 
-class _Pool:
-    """Stands for a pool of processes: what is submitted is done at once, or lost with its worker."""
+def test_a_part_is_there_whole_or_not_at_all(shards: list[Shard], tmp_path: Path) -> None:
+    """Its files get their names once the work has ended, before the marker; what is left of a failure is nothing."""
+    parts = tmp_path / "parts"
+    seen: list[list[str]] = []
 
-    made: list[int] = []  # noqa: RUF012
-    lost = False
+    def work(shard: Shard, stem: Path) -> dict[str, Any]:
+        stem.with_name(f"{stem.name}.out").write_text("half")
+        seen.append(sorted(path.name for path in parts.iterdir() if not path.name.startswith(".")))
+        if shard.index == 1:
+            raise KeyboardInterrupt
+        return {}
 
-    def __init__(self, count: int, **others: object) -> None:
-        self.made.append(count)
-
-    def submit(self, function: Any, *arguments: Any) -> Future[Done]:
-        future: Future[Done] = Future()
-        if self.lost:
-            future.set_exception(BrokenProcessPool("a child process terminated abruptly"))
-        else:
-            future.set_result(function(*arguments))
-        return future
-
-    def shutdown(self, **how: object) -> None:
-        assert how == {"wait": True, "cancel_futures": True}
+    with pytest.raises(KeyboardInterrupt):
+        run(shards, work, parts, "key", executor="inline")
+    assert seen == [[], ["00000.done.json", "00000.out"]]
+    assert sorted(path.name for path in parts.iterdir()) == seen[1]
 
 
-@pytest.fixture
-def pool(monkeypatch: pytest.MonkeyPatch) -> type[_Pool]:
-    kind = type("Pool", (_Pool,), {"made": [], "lost": False})
-    # By module: the name `gotd.engine.run` is the function's.
-    monkeypatch.setattr(import_module("gotd.engine.run"), "ProcessPoolExecutor", kind)
-    return kind
+def test_files_are_on_disk_before_their_marker(
+    shards: list[Shard], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """File, its name, the marker, its name: each flushed before the next is written."""
+    steps: list[tuple[str, str]] = []
+    fsync, replace = os.fsync, os.replace
+
+    def synced(handle: int) -> None:
+        steps.append(("flush", Path(os.readlink(f"/proc/self/fd/{handle}")).name))
+        fsync(handle)
+
+    def renamed(source: Path, target: Path) -> None:
+        steps.append(("name", Path(target).name))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", renamed)
+    run(shards[:1], Work(), tmp_path / "parts", "key", executor="inline")
+    marker = steps[3][1]
+    assert marker.startswith(".00000.done.json")
+    assert steps == [
+        ("flush", "00000.out"),
+        ("name", "00000.out"),
+        ("flush", "parts"),
+        ("flush", marker),
+        ("name", "00000.done.json"),
+        ("flush", "parts"),
+    ]
 
 
-@pytest.mark.parametrize(("workers", "made"), [(2, [2]), (99, [6]), (1, [])])
-def test_no_more_workers_than_shards(workers: int, made: list[int], shards, pool, tmp_path: Path) -> None:
-    work = Work()
-    done = run(shards, work, tmp_path, "key", workers=workers)
-    assert pool.made == made
-    assert sorted(work.calls) == list(range(6))
-    assert [part.shard for part in done] == shards
+def test_a_part_made_again_loses_its_old_marker_first(
+    shards: list[Shard], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else files of two keys could stand under one marker."""
+    run(shards[:1], Work(), tmp_path, "key", executor="inline")
+
+    def stop(source: Path, target: Path) -> None:
+        assert not (tmp_path / "00000.done.json").exists()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", stop)
+    with pytest.raises(KeyboardInterrupt):
+        run(shards[:1], Work(), tmp_path, "other key", executor="inline")
 
 
-def test_a_dead_worker_is_told_with_its_remedy(shards: list[Shard], pool, tmp_path: Path) -> None:
-    pool.lost = True
-    with pytest.raises(GotdError, match=r"a worker died, .* Run the same command again .* fewer --workers"):
-        run(shards, Work(), tmp_path, "key", workers=2)
+def test_what_cannot_be_read_is_not_called_a_full_disk(shards: list[Shard], tmp_path: Path) -> None:
+    def work(shard: Shard, stem: Path) -> dict[str, Any]:
+        raise OSError(5, "Input/output error", "pool.jsonl")
+
+    with pytest.raises(ArtifactError, match=r"pool\.jsonl to .*00000: .*Input/output error"):
+        run(shards, work, tmp_path, "key", executor="inline")
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3, 6, 9])
+def test_shares_are_all_of_the_shards_once_and_alike_in_size(world_size: int, shards: list[Shard]) -> None:
+    shares = [share(shards, rank, world_size) for rank in range(world_size)]
+    assert sorted(shard.index for one in shares for shard in one) == list(range(6))
+    for one in shares:
+        assert [shard.index for shard in one] == sorted(shard.index for shard in one)
+    sizes = [sum(shard.stop - shard.start for shard in one) for one in shares]
+    assert max(sizes) - min(sizes) <= 100
+
+
+def test_an_unknown_executor_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match='executor is "threads"; wanted inline, processes, ray'):
+        run([], Work(), tmp_path, "key", executor="threads")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gotd.errors import InputError, SettingsError
-from gotd.selection.mix import Losses, WarmUp, measured_mix, mix_along
+from gotd.selection.mix import POWER, Losses, WarmUp, measured_mix
 
 SHARES = (0.01, 0.1, 0.3, 0.7)
 
@@ -55,14 +55,6 @@ def test_four_losses_tell_too_low_a_share_of_what_is_far() -> None:
     assert 0.02 < measured_mix(unigram(0, p, u), unigram(0.1, p, u)) < 0.05
 
 
-@pytest.mark.parametrize("share", SHARES)
-@pytest.mark.parametrize("spread", [0.3, 1.0, 3.0])
-def test_a_path_gives_the_share_however_far_the_selection(share: float, spread: float) -> None:
-    p, u = vocabularies(spread)
-    path = [unigram(part * share, p, u) for part in (0, 0.8, 0.9, 1)]
-    assert mix_along(path) == pytest.approx(share, rel=0.03)
-
-
 @pytest.mark.parametrize(
     ("after", "message"),
     [
@@ -78,35 +70,14 @@ def test_losses_of_no_warm_up_are_refused(after: Losses, message: str) -> None:
         measured_mix(Losses(3.0, 4.0), after)
 
 
-@pytest.mark.parametrize(
-    ("path", "message"),
-    [
-        ([(3.0, 4.0), (3.1, 3.5)], "2 checkpoints; wanted three or more"),
-        ([(3.0, 4.0), (3.1, 3.5), (3.2, 3.5)], r"went 4\.0, 3\.5, 3\.5 at the end"),
-        ([(3.0, 4.0), (2.9, 3.5), (2.8, 3.0)], "fell along with that on the selection"),
-    ],
-)
-def test_a_path_that_says_nothing_is_refused(path: list[tuple[float, float]], message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        mix_along([Losses(*losses) for losses in path])
-
-
 # The rule
 
 
-def descended(share_of_steps: float, steps: int, rate: float, curvature: float = 2.0) -> float:
-    """How far gradient descent gets on a parabola: the share of the way from one optimum to the other."""
-    theta = 0.0
-    for _ in range(round(share_of_steps * steps)):
-        theta -= rate * curvature * (theta - 1)
-    return theta
-
-
-def test_the_rule_is_how_far_gradient_descent_gets_on_a_parabola() -> None:
-    """Curvature h: scale = 1 / h."""
-    warm = WarmUp(epochs=2, learning_rate=1e-3, batch_tokens=100, scale=1 / 2.0)
-    for steps in (10, 200, 1000):
-        assert warm.mix(100 * steps / 2) == pytest.approx(descended(1, steps, 1e-3), rel=2e-3)
+def test_the_rule_at_a_known_place() -> None:
+    """A thousand steps of 1e-4 on the small GPT it was read from: travel .1, a share of about a third."""
+    warm = WarmUp(epochs=2, learning_rate=1e-4, batch_tokens=100)
+    assert warm.travel(50_000) == pytest.approx(0.1)
+    assert warm.mix(50_000) == pytest.approx(1 - math.exp(-((0.1 / 0.3) ** 0.86)))
 
 
 def test_the_rule_sees_learning_rate_epochs_and_tokens_as_one() -> None:
@@ -120,7 +91,7 @@ def test_the_rule_sees_learning_rate_epochs_and_tokens_as_one() -> None:
 def test_the_rule_grows_from_nothing_to_all() -> None:
     warm = WarmUp()
     unit = warm.scale * warm.batch_tokens / warm.learning_rate
-    assert warm.mix(unit / 1e6) == pytest.approx(1e-6, rel=1e-5)
+    assert warm.mix(unit / 1e6) == pytest.approx(1e-6**POWER, rel=1e-4)
     assert warm.mix(unit) == pytest.approx(1 - math.exp(-1))
     assert warm.mix(unit / 2) < warm.mix(unit) < warm.mix(100 * unit) <= 1
 
@@ -128,7 +99,7 @@ def test_the_rule_grows_from_nothing_to_all() -> None:
 def test_calibrated_gives_back_what_was_measured() -> None:
     warm = WarmUp(epochs=3, learning_rate=5e-5).calibrated(0.23, 4e5)
     assert warm.mix(4e5) == pytest.approx(0.23)
-    assert warm.mix(8e5) == pytest.approx(1 - 0.77**2)
+    assert warm.mix(8e5) == pytest.approx(1 - 0.77 ** (2**POWER))
     assert (warm.epochs, warm.learning_rate) == (3, 5e-5)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import tracemalloc
+from collections import Counter
+from collections.abc import Iterator
 from itertools import pairwise
 from math import ceil
 
@@ -13,11 +15,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gotd.errors import SettingsError
-from gotd.selection import ranking
+from gotd.selection import lowest
 from gotd.selection.budget import Budget, Unit
-from gotd.selection.ranking import Picked, rank
+from gotd.selection.caps import Cap
+from gotd.selection.lowest import Lowest
+from gotd.selection.ranking import Batches, Picked, lowest_by, rank
 
-Batches = Callable[[list[str]], Iterator[pa.RecordBatch]]
+
+def source_of(row: int) -> str:
+    """Two sources in three rows are the same one."""
+    return "ab"[row % 3 == 2]
 
 
 def streamed(scores: list[float], tokens: list[int], cuts: list[int]) -> Batches:
@@ -25,6 +32,7 @@ def streamed(scores: list[float], tokens: list[int], cuts: list[int]) -> Batches
     n = len(scores)
     columns = {
         "id": [f"d{i}" for i in range(n)],
+        "source": [source_of(i) for i in range(n)],
         "score": np.array(scores, dtype=np.float32),
         "tokens": np.array(tokens, dtype=np.int32),
         "file": np.arange(n, dtype=np.int32) % 3,
@@ -59,7 +67,7 @@ def pools(draw: st.DrawFn) -> tuple[list[float], list[int], list[int]]:
 def no_slack() -> Iterator[None]:
     """Throw rows out as soon as twice the choice is held, so that few rows suffice to see it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ranking, "_SLACK", 0)
+        patch.setattr(lowest, "_SLACK", 0)
         yield
 
 
@@ -143,23 +151,94 @@ def test_the_random_choice_is_uniform() -> None:
     assert np.abs(counts - 100).max() < 5 * np.sqrt(400 * 0.25 * 0.75)
 
 
+@given(pools(), st.integers(1, 60), st.integers(1, 9), st.sampled_from([1.0, 1.25]))
+def test_a_cap_leaves_out_what_is_beyond_it(
+    pool: tuple[list[float], list[int], list[int]], count: int, most: int, stretch: float
+) -> None:
+    """As in a walk down the full sort that passes over a source once it has its part; what was left out is named."""
+    scores, tokens, cuts = pool
+    count = min(count, len(scores))
+    asked = {"seed": 0, "worst": 1, "stretch": stretch, "cap": Cap(most, None)}
+    found = rank(streamed(scores, tokens, cuts), Budget(count, "docs"), len(scores), **asked)
+    taken, beyond, held = [], set(), Counter()
+    for row in np.argsort(np.array(scores), kind="stable").tolist():
+        held[source_of(row)] += 1
+        if held[source_of(row)] <= ceil(most * stretch):
+            taken.append(row)
+        else:
+            beyond.add(source_of(row))
+    assert numbers(found.best) == taken[: ceil(count * stretch)]
+    assert found.ended or (len(taken) <= ceil(count * stretch) and set(found.beyond) == beyond)
+    assert found.size == count
+
+
+@given(pools(), st.integers(1, 40))
+def test_each_column_has_its_own_lowest(pool: tuple[list[float], list[int], list[int]], count: int) -> None:
+    scores, tokens, cuts = pool
+    count = min(count, len(scores))
+    wanted = {"score": Budget(count, "docs"), "position": Budget(count, "docs")}
+    (best, keys), (first, _) = lowest_by(streamed(scores, tokens, cuts), wanted, len(scores), 1.0)
+    order = np.argsort(np.array(scores), kind="stable")[:count]
+    assert numbers(best) == order.tolist()
+    assert keys.tolist() == [scores[i] for i in order]
+    assert numbers(first) == list(range(count))
+
+
 @pytest.mark.parametrize("falling", [False, True])
 @pytest.mark.parametrize("budget", [Budget(50, "docs"), Budget(50, "tokens")])
-def test_memory_grows_with_the_choice_alone(budget: Budget, falling: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At most twice the choice and one batch are held, in the worst order too, where each row is the best so far."""
+@pytest.mark.parametrize("cap", [None, Cap(30, None)])
+def test_rows_held_are_twice_the_choice(
+    budget: Budget, falling: bool, cap: Cap | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And one batch, in the worst order too, where each row is the best so far."""
     held = []
-    add = ranking._Lowest.add
+    add = Lowest.add
 
-    def counted(self: ranking._Lowest, keys: np.ndarray, rows: pa.Table) -> None:
-        held.append(sum(len(part) for part, _ in self._parts) + len(keys))
-        add(self, keys, rows)
+    def counted(self: Lowest, keys: np.ndarray, *rest: np.ndarray) -> None:
+        held.append(sum(len(part[0]) for part in self._parts) + len(keys))
+        add(self, keys, *rest)
 
-    monkeypatch.setattr(ranking._Lowest, "add", counted)
+    monkeypatch.setattr(Lowest, "add", counted)
     n, batch = 10_000, 20
     scores = np.arange(n, dtype=np.float32) * (-1 if falling else 1)
-    found = rank(streamed(scores.tolist(), [1] * n, list(range(0, n, batch))), budget, n, seed=0, worst=5)
+    batches = streamed(scores.tolist(), [1] * n, list(range(0, n, batch)))
+    found = rank(batches, budget, n, seed=0, worst=5, cap=cap)
     assert len(found.best) == 50
     assert max(held) <= 2 * 50 + batch
+
+
+@pytest.mark.parametrize("budget", [Budget(2_000, "docs"), Budget(2_000, "tokens")])
+@pytest.mark.parametrize("cap", [None, Cap(1_500, None)])
+def test_memory_does_not_grow_with_the_pool(budget: Budget, cap: Cap | None) -> None:
+    """Ten times the rows: the peak stays, and is far below the 4 bytes a row of the scores alone."""
+    peaks = []
+    for rows in (100_000, 1_000_000):
+
+        def batches(names: list[str], rows: int = rows) -> Iterator[pa.RecordBatch]:
+            for start in range(0, rows, 10_000):
+                yield _made(start, 10_000).select(names)
+
+        tracemalloc.start()
+        found = rank(batches, budget, rows, seed=0, worst=5, cap=cap)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert len(found.best) == len(found.random) == 2_000
+    assert peaks[1] < 1.1 * peaks[0]
+    assert peaks[1] < 4_000_000
+
+
+def _made(start: int, rows: int) -> pa.RecordBatch:
+    """Rows of a pool in an order that looks random."""
+    at = np.arange(start, start + rows)
+    zeros = pa.array(np.zeros(rows, np.int32))
+    columns = {
+        "id": pa.array(at).cast(pa.string()),
+        "source": pa.array(at % 5).cast(pa.string()),
+        "score": pa.array((at * 7_919 % 1_000_003).astype(np.float32)),
+        "tokens": pa.array(np.ones(rows, np.int32)),
+    }
+    others = dict.fromkeys(("file", "position", "piece", "checksum"), zeros)
+    return pa.record_batch(columns | others)
 
 
 @pytest.mark.parametrize(

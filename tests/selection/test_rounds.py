@@ -103,7 +103,10 @@ def test_shares_grow_to_the_mix(toy):
 
 @pytest.mark.parametrize(
     ("before", "predicted", "solved", "wanted"),
-    [(1.0, 0.8, 0.82, 1), (1.0, 0.8, 0.9, 2), (1.0, 0.8, 1.0, 4), (1.0, 1.0, 0.9, 1), (1.0, 1.1, 0.9, 1)],
+    [
+        *((1.0, 0.0, 0.25, 1), (1.0, 0.0, 0.26, 4), (1.0, 0.0, -0.5, 4), (1.0, 0.0, 0.51, 8), (1.0, 0.0, 3.0, 16)),
+        *((1.0, 0.8, 0.82, 1), (1.0, 0.8, 0.9, 4), (1.0, 0.8, 1.0, 16), (1.0, 1.0, 0.9, 1), (1.0, 1.1, 0.9, 1)),
+    ],
 )
 def test_rounds_needed(before, predicted, solved, wanted):
     assert rounds_needed(before, predicted, solved) == wanted

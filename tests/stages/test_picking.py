@@ -3,20 +3,47 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
 
 import gotd
 from gotd import SettingsError
 from gotd.cli import main
+from gotd.corpus import Document, Fields
+from gotd.selection.budget import Budget
 from gotd.selection.methods import Batch
 from gotd.selection.methods.draws import uniform
 from gotd.selection.methods.uniform import PURPOSE
+from gotd.selection.ranking import rank
 from gotd.selection.rounds import rounds_needed
+from gotd.stages.choose import _picked
+from gotd.stages.picking import Choice, PickSettings
+
+
+def _rows(documents: list[Document], tokens: list[int]) -> pa.RecordBatch:
+    """Rows of scores.parquet, best first."""
+    count = len(documents)
+    columns = {name: np.zeros(count, np.int32) for name in ("file", "position", "piece", "checksum")}
+    named = {"id": [d.id for d in documents], "source": [d.source for d in documents]}
+    scores = np.arange(count, dtype=np.float32) // 3
+    return pa.record_batch({**named, **columns, "score": scores, "tokens": np.array(tokens, np.int32)})
+
+
+def _outcome(make: Callable[[], Choice]) -> object:
+    try:
+        choice = make()
+    except SettingsError as error:
+        return str(error)
+    return [document.id for document in choice.documents], choice.pick.full
 
 
 def ids(found: gotd.Selection) -> list[str]:
@@ -70,6 +97,29 @@ class TestCaps:
         assert Counter(capped.to_arrow()["source"].to_pylist()) == {"first": 10, "second": 10}
         order = capped.to_arrow()["score"].to_numpy()
         assert (np.diff(order) >= 0).all()
+
+    @given(st.data())
+    def test_the_choice_is_that_of_a_walk_down_the_whole_pool(self, data: st.DataObject) -> None:
+        """Caps and duplicates, budgets in documents and in tokens: what the cap leaves off the list changes nothing."""
+        kind = st.tuples(st.sampled_from("aaab"), st.sampled_from([0, 0, 0, *range(9)]))
+        kinds = data.draw(st.lists(kind, min_size=9))
+        documents = [Document(f"d{i}", f"text {word}", source, i, 0, b"{}") for i, (source, word) in enumerate(kinds)]
+        tokens = [1 + i % 4 for i in range(len(kinds))]
+        cap = data.draw(st.sampled_from(["3docs", "34%", "60%", "100%"]))
+        budget = Budget.parse(data.draw(st.sampled_from(["3docs", "8docs", "12tokens", "30tokens"])))
+        how = PickSettings(max_per_source=cap, dedup=data.draw(st.sampled_from(["exact", "off"])))
+        scored = SimpleNamespace(
+            manifest={"counts": {"scored": len(kinds)}, "settings": {"tokenizer": None}},
+            batches=lambda names: iter([_rows(documents, tokens).select(names)]),
+        )
+        asked = scored, budget, how, None, Fields(), 0
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(
+                "gotd.stages.choose._fetched", lambda _, picked, __: [documents[int(i[1:])] for i in picked.id]
+            )
+            found = _outcome(lambda: _picked(*asked))
+            patch.setattr("gotd.stages.choose.rank", lambda *given, **rest: rank(*given, **{**rest, "cap": None}))
+            assert found == _outcome(lambda: _picked(*asked))
 
     def test_a_cap_looks_beyond_a_shortlist_of_one_source(self, write, text, corpora, tmp_path: Path) -> None:
         """The best 30 are of one source; the others' come far below, and only the whole pool has enough of them."""

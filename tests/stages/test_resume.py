@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import gotd
-from gotd import ArtifactError, FitSettings
+from gotd import ArtifactError, FitSettings, artifacts
 from gotd.corpus import Shard
 from gotd.stages.score import ShardScorer
 
@@ -118,6 +118,28 @@ def test_stopped_between_two_files_it_ends_the_same(
     assert not (tmp_path / "out" / ".work").exists()
 
 
+def test_stopped_after_the_manifest_what_the_work_left_goes(
+    run, watched, selected: Path, contents, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The result is whole then; nothing is done again but to clear up."""
+    plain = artifacts._tidy
+
+    def stop(folder: Path, manifest: dict[str, object]) -> None:
+        if folder == tmp_path / "out":
+            raise Stopped
+        plain(folder, manifest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("gotd.artifacts._tidy", stop)
+        with pytest.raises(Stopped):
+            run()
+    assert {".work", "manifest.json", "started.json"} <= {path.name for path in (tmp_path / "out").iterdir()}
+    calls = watched()
+    run()
+    assert calls == []
+    assert contents(tmp_path / "out") == contents(selected)
+
+
 def test_a_finished_run_is_returned_at_once(run, watched, monkeypatch: pytest.MonkeyPatch) -> None:
     first = run()
     calls = watched()
@@ -184,8 +206,9 @@ def test_a_run_stopped_in_polishing_ends_the_same(
     watched(4)  # of two shards in each of two passes
     with pytest.raises(Stopped):
         gotd.score(output=tmp_path / "out", **asked)
-    watched()
+    again = watched()
     gotd.score(output=tmp_path / "out", **asked)
+    assert len(again) == 1
     assert contents(tmp_path / "out") == contents(tmp_path / "undisturbed")
 
 

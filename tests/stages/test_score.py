@@ -127,7 +127,7 @@ def test_the_certificate_weighs_documents_as_the_fit_did(corpora, rows, tmp_path
         settings = FitSettings(text_mass=mass, fit_sample=60)
         potential = gotd.fit(corpora.target, corpora.pool, tmp_path / mass, settings=settings)
         found = gotd.score(tmp_path / mass, corpora.pool, tmp_path / f"{mass}-scores", polish=0, workers=1)
-        tokens = torch.from_numpy(found.to_arrow()["tokens"].to_numpy()).float()
+        tokens = torch.tensor(found.to_arrow()["tokens"].to_pylist(), dtype=torch.float32)
         weights = tokens if mass == "tokens" else torch.ones(300)
         col = potential.priced(potential.points(texts), weights).col
         expected = marginal_error(col, potential.objective.target)

@@ -10,6 +10,7 @@ import click
 from gotd import __version__
 from gotd.cli import choosing, evaluating, exporting, health, reporting, sizing, training
 from gotd.cli.config import configurable
+from gotd.durable import refusal
 from gotd.errors import GotdError
 
 
@@ -21,6 +22,13 @@ class _Manners(click.Group):
             return super().invoke(context)
         except GotdError as error:
             click.echo(f"gotd: {_one_line(str(error))}", err=True)
+            context.exit(1)
+        except OSError as error:
+            # Anywhere a stage writes, a disk may be full; what is no such thing keeps its traceback.
+            refused = refusal(error)
+            if refused is None:
+                raise
+            click.echo(f"gotd: {_one_line(str(refused))}", err=True)
             context.exit(1)
         except KeyboardInterrupt:
             click.echo("gotd: stopped; the same command goes on from here", err=True)

@@ -38,6 +38,7 @@ from gotd.cli import options as opt
     opt.on_error,
     opt.record_format,
     opt.workers,
+    opt.executor,
     opt.device,
     opt.seed,
     opt.overwrite,
@@ -64,6 +65,7 @@ def select(as_json: bool, dry_run: bool, report: bool, candidates: tuple[str, ..
     opt.print_json(found.manifest) if as_json else show_selection(found)
     if page is not None and not as_json:
         click.echo(f"Or look at it: open {page} in a browser.")
+    opt.ended(found.manifest)
 
 
 @click.command()
@@ -113,7 +115,8 @@ def fit(as_json: bool, **given: Any) -> None:
 @click.command()
 @click.argument("selector", type=click.Path(path_type=Path))
 @click.argument("pool", nargs=-1, required=True, shell_complete=opt.files)
-@opt.chain(opt.output, opt.fields, opt.held_out, opt.tokenizer, opt.embeddings, opt.on_error, opt.workers, opt.device)
+@opt.chain(opt.output, opt.fields, opt.held_out, opt.tokenizer, opt.embeddings, opt.on_error)
+@opt.chain(opt.workers, opt.executor, opt.ranks, opt.device)
 @click.option(
     "--polish",
     default=3,
@@ -122,23 +125,31 @@ def fit(as_json: bool, **given: Any) -> None:
 )
 @opt.chain(opt.overwrite, opt.json)
 @opt.gathered
-def score(as_json: bool, selector: Path, pool: tuple[str, ...], **given: Any) -> None:
+def score(
+    as_json: bool, selector: Path, pool: tuple[str, ...], rank: int | None, world_size: int | None, **given: Any
+) -> None:
     """Score a POOL with a fitted SELECTOR. SELECTOR is the folder of `fit` or `select`."""
     from gotd.corpus import Fields
     from gotd.display import progress_bar
+    from gotd.stages.ranks import Rank
     from gotd.stages.score import score
 
     default = asdict(Fields())
     given["held_out"] = list(given["held_out"]) or None
     given["fields"] = {k: v for k, v in asdict(given["fields"]).items() if v != default[k]}
+    mine = Rank.of(rank, world_size)
     with progress_bar() as progress:
-        found = score(selector, list(pool), progress=progress, **given)
+        found = score(selector, list(pool), rank=mine, progress=progress, **given)
     if as_json:
         opt.print_json(found.manifest)
+    elif shards := found.manifest.get("shards"):
+        click.echo(f"{mine}: {shards['done']:,} of its {shards['of']:,} shards are scored, of {shards['pool']:,}.")
+        click.echo("Next, once every rank has ended: the same command without --rank and --world-size.")
     else:
         counts = found.manifest["counts"]
         click.echo(f"Scored {counts['scored']:,} of {counts['read']:,} rows, {counts['rejected']:,} rejected.")
         click.echo(f"Wrote {found.folder}/scores.parquet. Next: gotd choose {found.folder} -k 5000docs -o runs/task")
+    opt.ended(found.manifest)
 
 
 @click.command()
@@ -166,6 +177,7 @@ def choose(as_json: bool, **given: Any) -> None:
     with progress_bar() as progress:
         found = choose(progress=progress, **given)
     opt.print_json(found.manifest) if as_json else show_selection(found)
+    opt.ended(found.manifest)
 
 
 @click.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,6 +12,7 @@ import click
 from click.shell_completion import CompletionItem
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+QUARANTINE = 3  # exit status of a command that finished without some shards
 
 
 def chain(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
@@ -56,6 +57,23 @@ dry_run = click.option(
     "--dry-run", is_flag=True, help="Say what would be read and written and how long it takes; write nothing."
 )
 workers = click.option("--workers", type=click.IntRange(1), help="Processes for scoring.  [default: one a core]")
+executor = click.option(
+    "--executor",
+    type=click.Choice(["inline", "processes", "ray"]),
+    help="Who scores: this process, as many as --workers, or a Ray cluster.  [default: processes]",
+)
+ranks = chain(
+    click.option(
+        "--rank",
+        type=click.IntRange(0),
+        help="Score one share of --world-size.  [default: SLURM_ARRAY_TASK_ID or SLURM_PROCID]",
+    ),
+    click.option(
+        "--world-size",
+        type=click.IntRange(1),
+        help="In how many shares the pool is scored; the same command without it merges them.",
+    ),
+)
 on_error = click.option(
     "--on-error",
     type=click.Choice(["skip", "fail"]),
@@ -336,3 +354,12 @@ def print_json(value: Any) -> None:
     import orjson
 
     sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY).decode() + "\n")
+
+
+def ended(manifest: Mapping[str, Any]) -> None:
+    """Name each shard in quarantine on standard error; the exit status is then QUARANTINE."""
+    for lost in manifest["quarantined"]:
+        rows = "" if lost["rows"] is None else f" It holds {lost['rows']:,} rows."
+        click.echo(f"gotd: {lost['message']}{rows}", err=True)
+    if manifest["quarantined"]:
+        click.get_current_context().exit(QUARANTINE)

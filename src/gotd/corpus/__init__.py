@@ -2,6 +2,7 @@
 
     find(inputs) -> [File] -> plan(files) -> [Shard] -> read(shard) -> Document | Reject
                            -> sample(files)          -> Sampled
+                           -> share_of_rows(files)   -> Document
                            -> fetch(file, addresses) -> Document
     open_writer(folder) <- records            RejectWriter(path) <- rejects
 
@@ -14,8 +15,8 @@ from gotd.corpus.fields import Fields
 from gotd.corpus.files import File, Inputs, find
 from gotd.corpus.readers import OnError, read
 from gotd.corpus.rejects import RejectWriter
-from gotd.corpus.sampling import Sampled, sample
-from gotd.corpus.shards import SHARD_BYTES, Shard, plan
+from gotd.corpus.sampling import Sampled, sample, share_of_rows
+from gotd.corpus.shards import SHARD_BYTES, Shard, plan, rows_of
 from gotd.corpus.writers import OutputFormat, Writer, open_writer
 
 __all__ = [
@@ -37,5 +38,7 @@ __all__ = [
     "open_writer",
     "plan",
     "read",
+    "rows_of",
     "sample",
+    "share_of_rows",
 ]

@@ -149,7 +149,8 @@ def _check_header(file: File, fields: Fields, header: _Row) -> None:
         raise InputError(f"{file.path}:{header.line}: in the header {header.fault.detail}")
     twice = next((cell for cell in header.cells if header.cells.count(cell) > 1), None)
     if twice is not None:
-        raise InputError(f'{file.path}:{header.line}: found column "{twice}" twice, wanted one. Rename one.')
+        name = " ".join(twice.split())
+        raise InputError(f'{file.path}:{header.line}: found column "{name}" twice, wanted one. Rename one.')
     check_columns(file, fields, header.cells)
 
 

@@ -19,13 +19,17 @@ from gotd.corpus.documents import Document, Unusable
 from gotd.corpus.fields import Fields
 from gotd.corpus.files import File
 from gotd.corpus.json_lines import line_parser
+from gotd.corpus.members import members
 from gotd.corpus.parquet import group_starts
 from gotd.corpus.readers import batches, read
-from gotd.corpus.shards import Shard, splits_by_bytes
+from gotd.corpus.remote import ranges
+from gotd.corpus.shards import Shard, by_line, splits_by_bytes
 from gotd.corpus.streams import open_raw
 from gotd.errors import InputError
 
 Address = tuple[int, int]  # position, piece
+_AT_ONCE = 256  # ranges of a remote file
+_LINE_BYTES = 16 << 10  # longer than most lines
 
 
 def fetch(file: File, wanted: Sequence[Address], fields: Fields) -> Iterator[Document]:
@@ -45,24 +49,43 @@ def fetch(file: File, wanted: Sequence[Address], fields: Fields) -> Iterator[Doc
     positions = np.array([position for position, _ in addresses], dtype=np.int64)
     if splits_by_bytes(file, fields):
         return _by_seeking(file, positions, fields)
-    shards = _row_groups(file, positions) if file.format == "parquet" else [Shard(file, 0, 0, -1)]
+    shards = [Shard(file, 0, 0, -1)]
+    if file.format == "parquet":
+        shards = _row_groups(file, positions)
+    elif by_line(file, fields) and (starts := members(file.path, file.compression or "")):
+        shards = _members(file, positions, np.array([start for _, start in starts], dtype=np.int64))
     return _by_streaming(file, positions, fields, shards)
 
 
 def _by_seeking(file: File, positions: NDArray[np.int64], fields: Fields) -> Iterator[Document]:
     parse = line_parser(file, fields)
-    with open_raw(file.path) as raw:
-        for position in positions.tolist():
-            raw.seek(max(position - 1, 0))
-            if position and raw.read(1) != b"\n":
+    lines = _remote_lines if "://" in file.path else _local_lines
+    for position, before, line in lines(file.path, positions.tolist()):
+        try:
+            if not line or before not in (b"", b"\n"):
                 raise _changed(file, (position, 0))
-            line = raw.readline()
-            try:
-                if not line:
-                    raise _changed(file, (position, 0))
-                yield parse(line.removesuffix(b"\n"), position)
-            except Unusable as fault:
-                raise _changed(file, (position, 0), fault.detail) from None
+            yield parse(line.removesuffix(b"\n"), position)
+        except Unusable as fault:
+            raise _changed(file, (position, 0), fault.detail) from None
+
+
+def _local_lines(path: str, positions: list[int]) -> Iterator[tuple[int, bytes, bytes]]:
+    """Each position, the byte before it (none at the start), and the line from there."""
+    with open_raw(path) as raw:
+        for position in positions:
+            raw.seek(max(position - 1, 0))
+            yield position, raw.read(min(position, 1)), raw.readline()
+
+
+def _remote_lines(path: str, positions: list[int]) -> Iterator[tuple[int, bytes, bytes]]:
+    """The same, many at a time: each alone would wait for its own answer."""
+    for start in range(0, len(positions), _AT_ONCE):
+        some = positions[start : start + _AT_ONCE]
+        for position, data in zip(some, ranges(path, [max(position - 1, 0) for position in some], _LINE_BYTES)):
+            before, rest = data[: min(position, 1)], data[min(position, 1) :]
+            line = rest[: rest.find(b"\n") + 1]
+            # A line that is longer, or the last one without its newline, is read alone.
+            yield next(_local_lines(path, [position])) if not line else (position, before, line)
 
 
 def _by_streaming(
@@ -90,6 +113,15 @@ def _row_groups(file: File, positions: NDArray[np.int64]) -> list[Shard]:
         raise _changed(file, (int(outside[0]), 0))
     groups = np.unique(np.searchsorted(starts, positions, side="right") - 1).tolist()
     return [Shard(file, index, group, group + 1) for index, group in enumerate(groups)]
+
+
+def _members(file: File, positions: NDArray[np.int64], starts: NDArray[np.int64]) -> list[Shard]:
+    """A shard for each member of a compressed file with a wanted row: what lies between need not be whole."""
+    outside = positions[(positions < 0) | (positions >= starts[-1])]
+    if outside.size:
+        raise _changed(file, (int(outside[0]), 0))
+    which = np.unique(np.searchsorted(starts, positions, side="right") - 1).tolist()
+    return [Shard(file, index, int(starts[index]), int(starts[index + 1])) for index in which]
 
 
 def _pieces(file: File, addresses: Sequence[Address], fields: Fields) -> Iterator[Document]:

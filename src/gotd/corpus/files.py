@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import lru_cache
 from glob import has_magic
 from typing import Any, Literal
 
 import fsspec
 
+from gotd.corpus.remote import fingerprint, kind, reaching, system_of
 from gotd.corpus.streams import BLOCK, BrokenStream, Compression, chunks, open_raw
-from gotd.errors import InputError, MissingExtra, SettingsError
+from gotd.errors import InputError
 
 Format = Literal["jsonl", "parquet", "txt", "csv", "tsv"]
 
@@ -31,6 +35,7 @@ _FORMATS: dict[str, Format] = {
     ".tsv": "tsv",
 }
 _COMPRESSIONS: dict[str, Compression] = {".gz": "gz", ".zst": "zst", ".zstd": "zst"}
+_TICK = 2_000_000_000  # ns: the coarsest times of files are two seconds apart
 READ_SUFFIXES = ".jsonl, .ndjson, .json, .txt, .csv, .tsv (each also with .gz or .zst), .parquet"
 
 
@@ -42,8 +47,8 @@ class File:
         path: absolute path, or URL.
         source: the name without folders and data suffixes; the default domain of its documents.
         bytes: size as stored, None where a remote system does not tell.
-        digest: `sha256:` of a local file's bytes, `ukey:` and fsspec's fingerprint of a remote
-            one, empty if not asked for.
+        digest: `sha256:` of a local file's bytes, `etag:` or `ukey:` and the fingerprint of a remote one,
+            empty if not asked for.
     """
 
     path: str
@@ -95,30 +100,24 @@ def _named(path: str) -> tuple[str, Format, Compression | None]:
 
 def _system(given: str) -> tuple[Any, str]:
     """The fsspec file system of an input, and the path in it."""
-    if "://" not in given:
-        return fsspec.filesystem("file"), os.path.abspath(os.path.expanduser(given))
-    protocol = given.partition("://")[0]
-    try:
-        system, path = fsspec.core.url_to_fs(given)
-    except ImportError as error:
-        if protocol == "hf":
-            raise MissingExtra(given, "huggingface-hub", "hub") from error
-        raise SettingsError(f"{given}: {error}. Install that package with pip, or pass a local path.") from error
-    except ValueError as error:
-        raise SettingsError(f"{given}: {error}. Pass a path, or a URL that fsspec knows.") from error
-    return system, path
+    if "://" in given:
+        return system_of(given)
+    return fsspec.filesystem("file"), os.path.abspath(os.path.expanduser(given))
 
 
 def _expand(system: Any, path: str, given: str) -> list[str]:
     """One input as the files under it."""
-    if system.isfile(path):
+    there = _kind(system, path, given)
+    if there == "file":
         _named(path)
         return [path]
-    if system.isdir(path):
-        found, root = system.find(path), path
+    if there == "directory":
+        found, root = _below(system, path, given), path
     elif has_magic(path):
         root = path[: min(path.find(sign) for sign in "*?[" if sign in path)].rpartition("/")[0]
-        found = [inner for hit in system.glob(path) for inner in system.find(hit)]
+        if "://" in given:
+            kind(system, root, given)  # a glob finds nothing in a bucket that is not there, and does not say so
+        found = [inner for hit in system.glob(path) for inner in _below(system, hit, given)]
     else:
         raise InputError(f"{given}: no such file or folder. Check the path; a glob wants quotes around it.")
     readable = [inner for inner in found if split_name(inner) is not None and not _hidden(inner, root)]
@@ -128,6 +127,19 @@ def _expand(system: Any, path: str, given: str) -> list[str]:
             "Pass the files that hold the texts."
         )
     return readable
+
+
+def _kind(system: Any, path: str, given: str) -> str | None:
+    """`file` or `directory`; None for nothing, which may be a glob."""
+    if "://" in given:
+        return None if has_magic(path) else kind(system, path, given)
+    return "file" if system.isfile(path) else "directory" if system.isdir(path) else None
+
+
+def _below(system: Any, path: str, given: str) -> list[str]:
+    with reaching(given) if "://" in given else nullcontext():
+        found: list[str] = system.find(path)
+        return found
 
 
 def _hidden(path: str, root: str) -> bool:
@@ -166,9 +178,19 @@ def _refuse_array(path: str, compression: Compression | None) -> None:
 
 def _digest(path: str, system: Any) -> str:
     if "://" in path:
-        return f"ukey:{system.ukey(path)}"
+        return fingerprint(system, path)
+    state = os.stat(path)
+    # Each stage looks at the files again. One written within the resolution of its time is read again each time.
+    settled = time.time_ns() - state.st_mtime_ns > _TICK
+    return (_sha256_kept if settled else _sha256)(path, state.st_ino, state.st_size, state.st_mtime_ns)
+
+
+def _sha256(path: str, *_: int) -> str:
     state = hashlib.sha256()
     with open_raw(path) as raw:
         while block := raw.read(BLOCK):
             state.update(block)
     return f"sha256:{state.hexdigest()}"
+
+
+_sha256_kept = lru_cache(maxsize=1 << 16)(_sha256)

@@ -8,6 +8,7 @@ parsing it. Bytes are decoded line by line, so a bad one costs its own line only
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,16 +68,17 @@ def blocks(file: File, start: int = 0, stop: int = -1) -> Iterator[Block]:
 
 
 def count_lines(file: File, stop: int) -> int:
-    """How many lines of a plain file begin before the offset `stop`."""
+    """How many lines of a file begin before the offset `stop`; of a damaged one, before the damage."""
     if stop <= 0:
         return 0
     # Each newline but one at stop - 1 begins a line there; the first line needs none.
     count, left = 1, stop - 1
-    for chunk in chunks(file.path, None, 0, left):
-        count += chunk[:left].count(b"\n")
-        left -= len(chunk)
-        if left <= 0:
-            break
+    with suppress(BrokenStream):  # which the reader names
+        for chunk in chunks(file.path, file.compression, 0, left):
+            count += chunk[:left].count(b"\n")
+            left -= len(chunk)
+            if left <= 0:
+                break
     return count
 
 

@@ -21,9 +21,11 @@ from gotd.corpus.documents import Unusable, reject
 from gotd.corpus.fields import Fields, document_maker
 from gotd.corpus.files import File
 from gotd.corpus.streams import open_raw
-from gotd.errors import InputError
+from gotd.errors import GotdError, InputError
 
 BATCH_ROWS = 1024
+# UTF-8, dates out of range, nanoseconds, unknown time zones.
+_BAD_CELL = (ValueError, OverflowError, LookupError, pa.ArrowException)
 
 
 def group_bytes(file: File) -> list[int]:
@@ -57,9 +59,9 @@ def check_columns(file: File, fields: Fields, columns: list[str]) -> None:
     if missing:
         names = ", ".join(f'"{name}"' for name in missing)
         found = ", ".join(f'"{name}"' for name in columns[:20]) or "none"
+        told = " ".join(f"no column {names}; found {found}.".split())  # a name may hold line breaks
         raise InputError(
-            f"{file.path}: no column {names}; found {found}. "
-            "Pass --text-field, --id-field or --source-field with a name that is there."
+            f"{file.path}: {told} Pass --text-field, --id-field or --source-field with a name that is there."
         )
 
 
@@ -67,9 +69,12 @@ def check_columns(file: File, fields: Fields, columns: list[str]) -> None:
 def _opened(file: File) -> Iterator[Any]:
     with open_raw(file.path) as raw:
         try:
-            with pq.ParquetFile(raw) as parquet:
+            # Read ahead, Arrow holds the compressed bytes of every row group until the last.
+            with pq.ParquetFile(raw, pre_buffer=False) as parquet:
                 yield parquet
-        except (pa.ArrowException, OSError) as error:
+        except GotdError:
+            raise
+        except (pa.ArrowException, OSError, ValueError) as error:  # ValueError: a column's name that is not UTF-8
             what = " ".join(str(error).split())
             raise InputError(
                 f"{file.path}: damaged Parquet ({what}), wanted a whole file. Fetch or write it again."
@@ -99,12 +104,12 @@ def _batch(file: File, fields: Fields, table: Any, first: int) -> Batch:
 
 
 def _rows(table: Any, numbers: list[int]) -> Iterator[dict[str, Any] | Unusable]:
-    """The rows as dicts; Arrow checks UTF-8 only here, and fails on all rows for one bad cell."""
+    """The rows as dicts; Arrow checks values only here, and fails on all rows for one bad cell."""
     chosen = table if len(numbers) == table.num_rows else table.take(pa.array(numbers, pa.int64()))
     try:
         yield from chosen.to_pylist()
         return
-    except UnicodeDecodeError:
+    except _BAD_CELL:
         pass
     for i in range(chosen.num_rows):
         try:
@@ -114,15 +119,19 @@ def _rows(table: Any, numbers: list[int]) -> Iterator[dict[str, Any] | Unusable]
                 "bad-utf8",
                 f"found a cell that is not UTF-8 ({error.reason}), wanted text. Write the row again.",
             )
+        except _BAD_CELL as error:
+            yield _not_json(error)
 
 
 def _as_json(row: dict[str, Any]) -> bytes:
     try:
         return orjson.dumps(row, default=_plain, option=orjson.OPT_NON_STR_KEYS)
     except (TypeError, ValueError) as error:
-        raise Unusable(
-            "record-not-json", f"found a row that JSON cannot hold ({error}). Drop or convert that column."
-        ) from None
+        raise _not_json(error) from None
+
+
+def _not_json(error: Exception) -> Unusable:
+    return Unusable("record-not-json", f"found a row that JSON cannot hold ({error}). Drop or convert that column.")
 
 
 def _plain(value: object) -> object:

@@ -70,6 +70,24 @@ def sample(files: Sequence[File], fields: Fields, size: int | None, seed: int, o
     return draw.result()
 
 
+def share_of_rows(
+    files: Sequence[File], fields: Fields, share: float, seed: int, on_error: OnError = "skip"
+) -> Iterator[Document]:
+    """Each document with probability `share`, one by one: the rows of `sample` are the first to be among them.
+
+    Bad rows are passed over: whoever scores the files names them.
+    """
+    bar = int(min(1.0, share) * (1 << 64))
+    for file, key in _keys(files, seed):
+        for hashes, batch in _hashed(file, fields, key):
+            which = np.arange(len(hashes)) if bar == 1 << 64 else np.flatnonzero(hashes < _U64(bar))
+            for item in batch.items(which.tolist()):
+                if isinstance(item, Document):
+                    yield item
+                elif on_error == "fail":
+                    raise failed(item)
+
+
 @dataclass(slots=True)
 class _Draw:
     """The rows with the smallest hashes so far."""

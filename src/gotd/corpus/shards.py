@@ -1,8 +1,9 @@
 """The unit of work: a stretch of one file that can be read alone.
 
-Plain JSONL and text split by bytes (a line belongs to the shard in which its first byte lies),
-Parquet by row groups. What can only be read from its start, compressed streams, CSV with its
-quoted newlines, and texts that are joined across rows, stays whole.
+JSONL and text split by bytes of their content (a line belongs to the shard in which its first byte
+lies), where they are compressed between members whose headers tell their sizes; Parquet by row
+groups. What can only be read from its start, other compressed streams, CSV with its quoted newlines,
+and texts that are joined across rows, stays whole.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from dataclasses import dataclass
 
 from gotd.corpus.fields import Fields
 from gotd.corpus.files import File
-from gotd.corpus.parquet import group_bytes
+from gotd.corpus.lines import count_lines
+from gotd.corpus.members import Starts, members
+from gotd.corpus.parquet import group_bytes, group_starts
 from gotd.errors import SettingsError
 
 SHARD_BYTES = 8 << 20
@@ -20,7 +23,7 @@ SHARD_BYTES = 8 << 20
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """A stretch [start, stop) of a file: bytes, or row groups of Parquet; (0, -1) is the whole.
+    """A stretch [start, stop) of a file: bytes of its content, or row groups of Parquet; (0, -1) is the whole.
 
     Attributes:
         index: running number over all files of the plan.
@@ -30,6 +33,10 @@ class Shard:
     index: int
     start: int
     stop: int
+
+    def __str__(self) -> str:
+        unit = "row groups" if self.file.format == "parquet" else "bytes"
+        return self.file.path if self.stop < 0 else f"{self.file.path}, {unit} {self.start:,} to {self.stop:,}"
 
 
 def plan(files: Sequence[File], fields: Fields, shard_bytes: int = SHARD_BYTES) -> list[Shard]:
@@ -48,14 +55,42 @@ def _stretches(file: File, fields: Fields, shard_bytes: int) -> Iterator[tuple[i
     elif splits_by_bytes(file, fields) and file.bytes:
         for start in range(0, file.bytes, shard_bytes):
             yield start, min(start + shard_bytes, file.bytes)
+    elif file.compression is not None and by_line(file, fields):
+        yield from _between(members(file.path, file.compression), shard_bytes)
     else:
         yield 0, -1
 
 
+def rows_of(shard: Shard) -> int | None:
+    """How many rows begin in a shard, without parsing them; None where it is a whole file."""
+    if shard.stop < 0:
+        return None
+    if shard.file.format == "parquet":
+        starts = group_starts(shard.file)
+        return starts[shard.stop] - starts[shard.start]
+    return count_lines(shard.file, shard.stop) - count_lines(shard.file, shard.start)
+
+
 def splits_by_bytes(file: File, fields: Fields) -> bool:
     """Whether any line of the file can be found without reading those before it."""
-    by_line = file.format == "jsonl" or (file.format == "txt" and fields.text_per == "line")
-    return by_line and file.compression is None
+    return by_line(file, fields) and file.compression is None
+
+
+def by_line(file: File, fields: Fields) -> bool:
+    """Whether each row is a line of its own."""
+    return file.format == "jsonl" or (file.format == "txt" and fields.text_per == "line")
+
+
+def _between(starts: Starts, shard_bytes: int) -> Iterator[tuple[int, int]]:
+    """Members in groups of about `shard_bytes` of content; the last shard goes on to the end of the file."""
+    cuts = [0]
+    for _, start in starts[1:-1]:
+        if start >= cuts[-1] + shard_bytes:
+            cuts.append(start)
+    if cuts == [0]:
+        yield 0, -1
+    else:
+        yield from zip(cuts, [*cuts[1:], starts[-1][1]])
 
 
 def _row_groups(sizes: Sequence[int], shard_bytes: int) -> Iterator[tuple[int, int]]:

@@ -11,9 +11,10 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, Literal, Protocol, cast
 
-import fsspec
 import zstandard
 
+from gotd.corpus.members import nearest
+from gotd.corpus.remote import open_remote
 from gotd.errors import InputError
 
 Compression = Literal["gz", "zst"]
@@ -47,9 +48,9 @@ class _Decompressor(Protocol):
 
 def open_raw(path: str) -> BinaryIO:
     """Open a local path or an fsspec URL for reading, undecoded."""
+    if "://" in path:
+        return cast(BinaryIO, open_remote(path))
     try:
-        if "://" in path:
-            return cast(BinaryIO, fsspec.open(path, "rb").open())
         return open(path, "rb")
     except OSError as error:
         raise InputError(f"{path}: cannot be opened ({error.strerror or error}). Check path and rights.") from error
@@ -59,12 +60,14 @@ def chunks(path: str, compression: Compression | None, start: int = 0, stop: int
     """The decompressed bytes from `start` on.
 
     Args:
-        start: offset in bytes; only plain files can start past 0.
+        start: offset in bytes of the content; what comes before it is decompressed from the nearest member on.
         stop: where the caller's interest mostly ends; read on in small steps from there.
     """
     with open_raw(path) as raw:
         if compression is not None:
-            yield from _inflate(raw, _MACHINES[compression])
+            stored, begun = nearest(path, compression, start)
+            raw.seek(stored)
+            yield from _after(_inflate(raw, _MACHINES[compression], stored), start - begun)
             return
         raw.seek(start)
         step = BLOCK
@@ -115,11 +118,18 @@ _MACHINES: dict[Compression, Callable[[], _Decompressor]] = {
 }
 
 
-def _inflate(raw: BinaryIO, new: Callable[[], _Decompressor]) -> Iterator[bytes]:
-    """Decompress one member after another, each with a fresh machine."""
+def _after(pieces: Iterator[bytes], start: int) -> Iterator[bytes]:
+    """The bytes from `start` on."""
+    for piece in pieces:
+        if start < len(piece):
+            yield piece[start:]
+        start = max(0, start - len(piece))
+
+
+def _inflate(raw: BinaryIO, new: Callable[[], _Decompressor], read: int = 0) -> Iterator[bytes]:
+    """Decompress one member after another, each with a fresh machine, from byte `read` of the file on."""
     machine: _Decompressor | None = None
-    begun = 0  # offset in the raw file where the member being read starts
-    read = 0
+    begun = read  # offset in the raw file where the member being read starts
     while chunk := raw.read(FEED):
         read += len(chunk)
         while chunk:

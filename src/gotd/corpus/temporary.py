@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
+
+from gotd.durable import settle, temporary
 
 
 class Replacement:
@@ -12,16 +13,14 @@ class Replacement:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
-        self.temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        self.temporary = temporary(path)
         self.file = self.temporary.open("wb")
 
     def commit(self) -> None:
         if self.file.closed:
             return
-        self.file.flush()
-        os.fsync(self.file.fileno())
         self.file.close()
-        os.replace(self.temporary, self.path)
+        settle(self.temporary, self.path)
 
     def discard(self) -> None:
         self.file.close()

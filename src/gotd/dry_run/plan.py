@@ -169,7 +169,7 @@ def dry_run(
         find(held_out, digest=False)
     chosen = _chosen(wanted, pool)
     shards = plan(pool.files, where)
-    count = min(workers or available_cores(), len(shards))
+    count = 1 if others.get("executor") == "inline" else min(workers or available_cores(), len(shards))
     job = Job(
         bytes=pool.bytes or 0,
         other_bytes=(task.bytes or 0) + (own.bytes or 0 if own else 0),

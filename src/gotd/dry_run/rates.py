@@ -34,6 +34,7 @@ from gotd.selection.budget import estimated_tokens
 from gotd.selection.duplicates import Deduplicator, Mode
 from gotd.stages.fit import FitSettings, fitted
 from gotd.stages.score import vectors_of
+from gotd.stages.summary import is_cheap
 from gotd.transport import Measure, SoftMin
 
 _LEAST, _MOST = 0.2, 1.5  # seconds that one part is timed for
@@ -80,6 +81,7 @@ class Rates:
         start: to start a worker.
         dim: length of a vector.
         encoder_bytes: of an encoder fitted on the sample, that the potential's file would hold.
+        cheap: whether centroids are measured on more than the sample, see `stages/summary.py`.
     """
 
     hash_byte: float
@@ -96,6 +98,7 @@ class Rates:
     start: float
     dim: int
     encoder_bytes: int
+    cheap: bool
 
 
 def measure(
@@ -148,6 +151,7 @@ def measure(
         start=_starting() if processes else 0.0,
         dim=encoder.dim,
         encoder_bytes=sum(tensor.nbytes for tensor in encoder.tensors().values()),
+        cheap=is_cheap(encoder),
     )
 
 

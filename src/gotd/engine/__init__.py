@@ -1,5 +1,18 @@
 """One idempotent function from a shard to a part, run wherever there is a processor."""
 
-from gotd.engine.run import Done, Progress, Work, one_thread, run, silent
+from gotd.engine.parts import Done, Lost, Work
+from gotd.engine.run import Executor, Progress, Ran, check_executor, one_thread, run, share, silent
 
-__all__ = ["Done", "Progress", "Work", "one_thread", "run", "silent"]
+__all__ = [
+    "Done",
+    "Executor",
+    "Lost",
+    "Progress",
+    "Ran",
+    "Work",
+    "check_executor",
+    "one_thread",
+    "run",
+    "share",
+    "silent",
+]

@@ -25,7 +25,7 @@ _PAPER = (
     "[arXiv:2405.02774](https://arxiv.org/abs/2405.02774)"
 )
 CONFIG = "select.yaml"
-_OF_THE_RUN = ("output", "overwrite", "json", "dry_run", "workers", "device")
+_OF_THE_RUN = ("output", "overwrite", "json", "dry_run", "workers", "executor", "device")
 
 
 @dataclass(frozen=True, slots=True)

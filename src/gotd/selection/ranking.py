@@ -1,15 +1,15 @@
 """The lowest scores of any number, in memory that grows with the choice alone.
 
-Rows stream by in batches. Those that can still be among the best are kept, and thrown out again as better ones
-come: at most twice the choice is held. Ties go to the row that came first, so the choice is the same however the
-rows are batched.
+One pass reads scores and tokens, and ends in the numbers of the rows that are wanted (see `lowest.py`); another reads
+whole rows and takes those. Ties go to the row that came first, so the choice is the same however rows are batched.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 
 from gotd.errors import SettingsError
 from gotd.selection.budget import Budget
+from gotd.selection.caps import Cap
+from gotd.selection.lowest import Lowest
 
 _COLUMNS = ("id", "score", "tokens", "file", "position", "piece", "checksum")
 _RANDOM_AT_MOST = 5_000
-_SLACK = 1 << 16
+Batches = Callable[[list[str]], Iterator[pa.RecordBatch]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +46,11 @@ class Picked:
         columns = ([getattr(part, name) for part in parts] for name in _COLUMNS[1:])
         return cls([id for part in parts for id in part.id], *(np.concatenate(column) for column in columns))
 
-    def take(self, rows: Sequence[int]) -> Picked:
+    def take(self, rows: Sequence[int] | NDArray[np.int64]) -> Picked:
         """Some of the rows, in the order given."""
-        at = np.array(rows, dtype=np.int64)
+        at = np.asarray(rows, dtype=np.int64)
         return Picked(
-            [self.id[row] for row in rows],
+            [self.id[row] for row in at.tolist()],
             self.score[at],
             self.tokens[at],
             self.file[at],
@@ -60,7 +62,7 @@ class Picked:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """What one pass over the scores gives.
+    """What the scores give.
 
     Attributes:
         best: the choice, lowest score first; with a stretch, and what comes next.
@@ -69,6 +71,8 @@ class Ranking:
         random: as many rows as the budget holds, 5000 at most, drawn uniformly, in the order of the pool.
         mean: mean score of the pool.
         pool: rows of the pool.
+        ended: whether the pool has rows that come after all of the best.
+        beyond: sources with rows that the cap left out of the best.
     """
 
     best: Picked
@@ -77,52 +81,12 @@ class Ranking:
     mean: float
     pool: int
     size: int
-
-
-class _Lowest:
-    """The rows with the lowest keys so far: `count` of them, or as many as `tokens` tokens hold."""
-
-    def __init__(self, count: int | None, tokens: float) -> None:
-        self._count, self._tokens = count, tokens
-        self._parts: list[tuple[NDArray[np.float64], pa.Table]] = []
-        self._kept = 0  # rows after the last cut
-        self._held = 0
-        self._limit = np.inf  # no row at or above this key can be among the lowest any more
-
-    def add(self, keys: NDArray[np.float64], rows: pa.Table) -> None:
-        near = keys < self._limit
-        self._parts.append((keys[near], rows.filter(pa.array(near))))
-        self._held += int(near.sum())
-        if self._held > 2 * self._kept + _SLACK:
-            self._cut()
-
-    def _cut(self) -> pa.Table:
-        keys = np.concatenate([keys for keys, _ in self._parts])
-        rows = pa.concat_tables([rows for _, rows in self._parts])
-        order = np.argsort(keys, kind="stable")
-        end = self._count
-        if end is None:
-            filled = np.cumsum(rows["tokens"].to_numpy()[order], dtype=np.int64)
-            end = int(np.searchsorted(filled, self._tokens, side="right"))
-        if end < len(order):
-            self._limit = float(keys[order[end]])
-        order = order[:end]
-        kept = rows.take(pa.array(order)).combine_chunks()
-        self._parts = [(keys[order], kept)]
-        self._kept = self._held = len(order)
-        return kept
-
-    def taken(self) -> Picked:
-        return _picked(self._cut())
-
-    def taken_keys(self) -> NDArray[np.float64]:
-        """The keys of what is taken, in its order."""
-        self._cut()
-        return self._parts[0][0]
+    ended: bool = True
+    beyond: tuple[str, ...] = ()
 
 
 def rank(
-    batches: Callable[[list[str]], Iterator[pa.RecordBatch]],
+    batches: Batches,
     budget: Budget,
     pool: int,
     *,
@@ -130,8 +94,9 @@ def rank(
     worst: int,
     stretch: float = 1.0,
     estimated: bool = True,
+    cap: Cap | None = None,
 ) -> Ranking:
-    """Stream the scores twice, once for the best and worst and once for a random choice as large.
+    """The best and the worst of the pool, and a random choice as large as the budget.
 
     Args:
         batches: gives the rows of scores.parquet, these columns, from the start at each call.
@@ -141,6 +106,7 @@ def rank(
         worst: how many of the worst to return.
         stretch: how many budgets the best are to fill, so that some can be passed over.
         estimated: whether tokens are, to say so.
+        cap: leave out of the best what is beyond the cap of its source, times the stretch.
 
     Raises:
         SettingsError: the budget is above the pool, or below the first document.
@@ -151,55 +117,91 @@ def rank(
             f"the budget is {count} documents and the pool holds {pool} that can be scored; "
             "lower --budget or add candidates"
         )
-    lowest = _Lowest(None if count is None else min(pool, math.ceil(count * stretch)), budget.amount * stretch)
-    highest = _Lowest(min(worst, pool), 0)
-    total, tokens = 0.0, 0
-    for batch in batches(list(_COLUMNS)):
-        rows = pa.Table.from_batches([batch])
-        keys = rows["score"].to_numpy().astype(np.float64)
-        total += float(keys.sum())
-        tokens += int(rows["tokens"].to_numpy().sum(dtype=np.int64))
-        lowest.add(keys, rows)
-        highest.add(-keys, rows)
-    best = lowest.taken()
+    lowest = _lowest(budget, pool, stretch if cap is None else 1.0)
+    highest = Lowest(min(worst, pool))
+    total, tokens, first = 0.0, 0, 0
+    for batch in batches(["score", "tokens"]):
+        keys, weights = _numbers(batch, "score"), _numbers(batch, "tokens")
+        total += float(keys.astype(np.float64).sum())
+        tokens += int(weights.sum(dtype=np.int64))
+        lowest.add(keys, first, weights)
+        highest.add(-keys, first, weights)
+        first += len(batch)
     if count is None and tokens < budget.amount:
         raise SettingsError(
             f"the budget is {budget} and the pool holds {tokens}{' (estimated)' if estimated else ''}; "
             "lower --budget or add candidates"
         )
-    size = count if count is not None else int((np.cumsum(best.tokens, dtype=np.int64) <= budget.amount).sum())
+    filled = np.cumsum(lowest.tokens(), dtype=np.int64)
+    size = count if count is not None else int((filled <= budget.amount).sum())
     if not size:
         raise SettingsError(f"the budget is {budget}, less than the best document; raise --budget")
-    random = _random(batches, min(size, _RANDOM_AT_MOST), pool, seed)
-    return Ranking(best, highest.taken(), random, total / pool, pool, size)
+    names: list[str] = []
+    if cap is not None:
+        most = max(1, math.ceil(cap.limit(size) * stretch))
+        lowest, names = _capped(batches, _lowest(budget, pool, stretch, most))
+    drawn = np.sort(np.random.default_rng(seed).choice(pool, min(size, _RANDOM_AT_MOST), replace=False))
+    best, last, random = _gathered(batches, [lowest.rows(), highest.rows(), drawn])
+    beyond = tuple(names[code] for code in lowest.beyond())
+    return Ranking(best, last, random, total / pool, pool, size, lowest.ended, beyond)
 
 
 def lowest_by(
-    batches: Callable[[list[str]], Iterator[pa.RecordBatch]], column: str, budget: Budget, pool: int, stretch: float
-) -> tuple[Picked, NDArray[np.float64]]:
-    """What is lowest in one column, best first, and the column there; as much as `stretch` budgets hold.
+    batches: Batches, wanted: Mapping[str, Budget], pool: int, stretch: float
+) -> list[tuple[Picked, NDArray[np.float64]]]:
+    """What is lowest in each of several columns, best first, and the column there; as much as `stretch` budgets hold.
 
     Args:
         batches: gives the rows of scores.parquet, these columns.
-        budget: in documents or tokens.
+        wanted: the budget of each column.
         pool: how many rows there are.
     """
+    found = {column: _lowest(budget, pool, stretch) for column, budget in wanted.items()}
+    first = 0
+    for batch in batches(["tokens", *wanted]):
+        for column, lowest in found.items():
+            lowest.add(_numbers(batch, column), first, _numbers(batch, "tokens"))
+        first += len(batch)
+    picked = _gathered(batches, [lowest.rows() for lowest in found.values()])
+    return [(rows, lowest.keys().astype(np.float64)) for rows, lowest in zip(picked, found.values())]
+
+
+def _lowest(budget: Budget, pool: int, stretch: float, per_source: int | None = None) -> Lowest:
     count = budget.documents(pool)
-    lowest = _Lowest(None if count is None else min(pool, math.ceil(count * stretch)), budget.amount * stretch)
-    for batch in batches([*_COLUMNS, column]):
-        rows = pa.Table.from_batches([batch])
-        lowest.add(rows[column].to_numpy().astype(np.float64), rows.select(_COLUMNS))
-    return lowest.taken(), lowest.taken_keys()
+    if count is None:
+        return Lowest(None, budget.amount * stretch, per_source)
+    return Lowest(min(pool, math.ceil(count * stretch)), None, per_source)
 
 
-def _random(batches: Callable[[list[str]], Iterator[pa.RecordBatch]], count: int, pool: int, seed: int) -> Picked:
-    drawn = np.sort(np.random.default_rng(seed).choice(pool, count, replace=False))
-    start, parts = 0, []
+def _capped(batches: Batches, lowest: Lowest) -> tuple[Lowest, list[str]]:
+    """The pool by source, and the names of the sources by number."""
+    numbers: dict[str, int] = {}
+    first = 0
+    for batch in batches(["score", "tokens", "source"]):
+        source = batch.column(batch.schema.get_field_index("source")).dictionary_encode()
+        codes = [numbers.setdefault(name, len(numbers)) for name in source.dictionary.to_pylist()]
+        each = np.array(codes, np.int32)[source.indices.to_numpy()]
+        lowest.add(_numbers(batch, "score"), first, _numbers(batch, "tokens"), each)
+        first += len(batch)
+    return lowest, list(numbers)
+
+
+def _numbers(batch: pa.RecordBatch, column: str) -> NDArray[Any]:
+    found: NDArray[Any] = batch.column(batch.schema.get_field_index(column)).to_numpy()
+    return found
+
+
+def _gathered(batches: Batches, wanted: Sequence[NDArray[np.int64]]) -> list[Picked]:
+    """The rows with these numbers, for each of several lists."""
+    rows = np.unique(np.concatenate(wanted))
+    first, parts = 0, []
     for batch in batches(list(_COLUMNS)):
-        inside = drawn[(drawn >= start) & (drawn < start + len(batch))] - start
-        parts.append(pa.Table.from_batches([batch]).take(pa.array(inside)))
-        start += len(batch)
-    return _picked(pa.concat_tables(parts))
+        start, stop = np.searchsorted(rows, [first, first + len(batch)])
+        if start < stop:
+            parts.append(pa.Table.from_batches([batch]).take(pa.array(rows[start:stop] - first)))
+        first += len(batch)
+    picked = _picked(pa.concat_tables(parts))
+    return [picked.take(np.searchsorted(rows, some)) for some in wanted]
 
 
 def _picked(rows: pa.Table) -> Picked:

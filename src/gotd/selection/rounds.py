@@ -31,6 +31,7 @@ Take = Callable[[Tensor, int, int], list[int]]
 """From candidates in order of phi (their rows), the round and the rounds: the rows to take now."""
 
 WARN_AT = 0.25
+_MOST_ADVISED = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,14 +113,15 @@ def descend(
 
 
 def rounds_needed(before: float, predicted: float, solved: float) -> int:
-    """How many rounds would bring one step's error under a quarter of what it predicts; 1 if it is already.
+    """How many rounds mend one step that is off by more than a quarter of what it predicts; 1 if it is not.
 
-    The error of first order falls as one over the number of steps: a rule of thumb, not a bound.
+    Twice as many for each further quarter, 16 at most: a rule of thumb from docs/rounds.md, not a bound. As many as
+    bring the error just under a quarter, if it fell as one over their number, left a third of the way on the toy.
     """
     if not predicted < before:
         return 1
     error = abs(solved - predicted) / (before - predicted)
-    return max(1, math.ceil(error / WARN_AT))
+    return 1 if error <= WARN_AT else min(_MOST_ADVISED, 2 ** math.ceil(error / WARN_AT))
 
 
 def _mean(phi: Gradient | Blend, measure: Measure) -> float:

@@ -139,6 +139,7 @@ def fit_terms(
     cost: Cost,
     seed: int,
     trim: float = 0.0,
+    summary: Measure | None = None,
 ) -> tuple[tuple[Term, ...], SoftMin | None, Quality]:
     """The terms, in the order of `wanted`, the f_PP that they share, and how good they are together.
 
@@ -148,17 +149,19 @@ def fit_terms(
         reg: fraction of the mean cost between reference and target, averaged over `wanted`.
         debias, cost, seed: see `fit_gradient`.
         trim: the share of each target's mass that may be left out, see `trimmed`.
+        summary: the reference as centroids, where the caller has it.
 
     Raises:
         InputError: a target that all documents of the reference are equally far from, beside others.
     """
+    if debias and summary is None:
+        summary = summarised(reference, seed=seed)
     if is_plain([each.weight for each in wanted]):
         (only,) = wanted
-        found = _fit(reference, only.measure, trim, reg=reg, debias=debias, cost=cost, seed=seed)
+        found = _fit(reference, only.measure, trim, reg=reg, debias=debias, cost=cost, seed=seed, summary=summary)
         quality = Quality.of(found)
         return (_term(only, found, found.level, 1.0),), found.repel, quality
     shared = fmean(Problem.scaled(reference, each.measure, reg, cost).reg for each in wanted)
-    summary = summarised(reference, seed=seed) if debias else None
     gradients, terms = [], []
     for each in wanted:
         found = _fit(

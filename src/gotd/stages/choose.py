@@ -35,7 +35,7 @@ from gotd.selection.ranking import Picked, lowest_by, rank
 from gotd.selection.rounds import rounds_needed
 from gotd.selection.several import Blend, accounts
 from gotd.selection.trimming import pull_of_few
-from gotd.stages.picking import MIX, Choice, Mix, Pick, PickSettings, pick
+from gotd.stages.picking import MIX, Beyond, Choice, Mix, Pick, PickSettings, pick
 from gotd.stages.score import masses, points_of
 from gotd.stages.scores import NAME, REJECTS, Scores, own_column
 from gotd.stages.sharing import Lists, check_shares, divided, joined, parse_shares, share_out
@@ -187,6 +187,7 @@ def choose(
             "filled": chosen.full,
             "rejects": scored.manifest["rejects"],
             **({"tiers": tiers} if tiers else {}),
+            "quarantined": scored.manifest.get("quarantined", []),
             "from_target": choice.from_target,
             "sources": _by_source(scored.manifest["sources"], [] if choice.from_target else documents),
             **_shares_taken(scored, target_shares, potential, chosen, best),
@@ -213,15 +214,19 @@ def choose(
 def _picked(
     scored: Scores, budget: Budget, how: PickSettings, potential: Potential, fields: Fields, seed: int
 ) -> Choice:
-    """The choice, from a shortlist that is made longer until it fills the budget or is the pool."""
+    """The choice, from a shortlist that is made longer until it fills the budget or nothing can come after it."""
     pool, stretch = scored.manifest["counts"]["scored"], how.stretch
     estimated = scored.manifest["settings"]["tokenizer"] is None
+    # In rounds the order changes as documents are taken: what is beyond the cap now may come first then.
+    cap = Cap.parse(how.max_per_source, budget) if how.max_per_source is not None and how.rounds == 1 else None
     while True:
-        ranking = rank(scored.batches, budget, pool, seed=seed, worst=_SHOWN, stretch=stretch, estimated=estimated)
+        ranking = rank(
+            scored.batches, budget, pool, seed=seed, worst=_SHOWN, stretch=stretch, estimated=estimated, cap=cap
+        )
         shortlist = _fetched(scored, ranking.best, fields)
-        whole = len(shortlist) == pool
-        chosen = pick(shortlist, ranking.best.tokens.tolist(), budget, ranking.size, how, potential, whole=whole)
-        if chosen.full or whole:
+        more = Beyond(ranking.ended, ranking.beyond)
+        chosen = pick(shortlist, ranking.best.tokens.tolist(), budget, ranking.size, how, potential, more)
+        if not chosen.open:
             ranking = of_whole_pool(ranking, scored, seed)
             return Choice(ranking, chosen, [shortlist[row] for row in chosen.rows])
         stretch *= 2
@@ -236,12 +241,13 @@ def _shared(
     ranking = rank(scored.batches, budget, pool, seed=seed, worst=_SHOWN, estimated=estimated)
     budgets = divided(budget, pool, parse_shares(how.target_shares or ""), names)
     while True:
-        found = [lowest_by(scored.batches, own_column(name), part, pool, stretch) for name, part in zip(names, budgets)]
+        wanted = {own_column(name): part for name, part in zip(names, budgets)}
+        found = lowest_by(scored.batches, wanted, pool, stretch)
         every, orders = joined([picked for picked, _ in found])
         lists = Lists(every, _fetched(scored, every, fields), orders, [own for _, own in found])
         whole = min(map(len, orders)) == pool
         chosen = share_out(lists, budgets, names, ranking.size, budget, how, whole=whole)
-        if chosen.full or whole:
+        if not chosen.open:
             return Choice(replace(ranking, best=every), chosen, [lists.documents[row] for row in chosen.rows])
         stretch *= 2
 

@@ -26,8 +26,9 @@ from gotd.potential import Potential, encoder_for
 from gotd.selection.methods import GOTD, Method, check_method, fit_method
 from gotd.selection.several import Wanted, accounts, fit_terms
 from gotd.stages.score import TextMass, masses, vectors_of
+from gotd.stages.summary import centroids_of
 from gotd.stages.targets import Aim, Targets, aims, check_aims, described, inputs_of, is_plain
-from gotd.transport import Cost, Measure, Space
+from gotd.transport import Cost, Measure, Space, recentred, summarised
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +158,24 @@ def fit(
         Wanted(goal.name, goal.weight, Measure.of(space(found), masses(sampled.documents, chosen.text_mass)))
         for goal, sampled, found in zip(goals, drawn, vectors)
     ]
-    potential = fitted_to(encoder, space, source, wanted, chosen)
+    centroids = (
+        centroids_of(
+            base,
+            source,
+            read_from,
+            where,
+            encoder,
+            space,
+            text_mass=chosen.text_mass,
+            seed=chosen.seed,
+            on_error=on_error,
+            progress=progress,
+        )
+        if chosen.debias
+        else None
+    )
+    summarised_at = time.perf_counter()
+    potential = fitted_to(encoder, space, source, wanted, chosen, centroids)
     potential = replace(
         potential,
         settings={
@@ -190,7 +208,8 @@ def fit(
             "seconds": {
                 "read": read_at - started,
                 "embed": embedded_at - read_at,
-                "solve": solved_at - embedded_at,
+                "summarise": summarised_at - embedded_at,
+                "solve": solved_at - summarised_at,
             },
         }
     )
@@ -206,18 +225,30 @@ def fitted(
     *,
     reference_weights: torch.Tensor | None = None,
     target_weights: torch.Tensor | None = None,
+    more: NDArray[np.float32] | None = None,
 ) -> Potential:
-    """The potential from raw vectors: reference (n, d), one target (m, d), weights (n,) and (m,) or uniform."""
+    """The potential from raw vectors: reference (n, d), one target (m, d), weights (n,) and (m,) or uniform.
+
+    `more` (k, d) are vectors of the reference, these n among them, to measure its centroids on.
+    """
     space = settings.space(reference)
     source = Measure.of(space(reference), reference_weights)
     wanted = Wanted("target", 1.0, Measure.of(space(target), target_weights))
-    return fitted_to(encoder, space, source, [wanted], settings)
+    centroids = None
+    if more is not None and settings.debias:
+        centroids = recentred(summarised(source, seed=settings.seed), Measure.of(space(more)))
+    return fitted_to(encoder, space, source, [wanted], settings, centroids)
 
 
 def fitted_to(
-    encoder: Encoder, space: Space, reference: Measure, wanted: Sequence[Wanted], settings: FitSettings
+    encoder: Encoder,
+    space: Space,
+    reference: Measure,
+    wanted: Sequence[Wanted],
+    settings: FitSettings,
+    summary: Measure | None = None,
 ) -> Potential:
-    """The potential from points of the space: the reference, and what to move toward or to leave."""
+    """The potential from points of the space: the reference (and its centroids), what to move toward or to leave."""
     terms, repel, quality = fit_terms(
         reference,
         wanted,
@@ -226,6 +257,7 @@ def fitted_to(
         cost=Cost(settings.cost),
         seed=settings.seed,
         trim=settings.trim,
+        summary=summary,
     )
     return Potential(encoder, space, terms, repel, reference, quality)
 

@@ -96,6 +96,7 @@ class Pick:
         rounds: the account of each round; empty where there is one.
         duplicates: passed over because they repeat one that was taken.
         full: whether the budget was filled.
+        open: whether it was not, and a longer list would have more to take.
         taken_by: of each row the target that took it, and its score; empty where one score is for all.
     """
 
@@ -103,7 +104,25 @@ class Pick:
     rounds: list[Round]
     duplicates: list[Duplicate]
     full: bool
+    open: bool = False
     taken_by: list[tuple[str, float]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Beyond:
+    """What of the pool is not on the shortlist.
+
+    Attributes:
+        ended: documents that come after all of the list.
+        sources: those with documents that come between, left out for the cap.
+    """
+
+    ended: bool = False
+    sources: tuple[str, ...] = ()
+
+    def fits(self, filled: Filled) -> bool:
+        """Whether some of it could still be taken."""
+        return self.ended or any(map(filled.fits, self.sources))
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +150,7 @@ def pick(
     size: int,
     settings: PickSettings,
     potential: Potential,
-    *,
-    whole: bool,
+    more: Beyond,
 ) -> Pick:
     """Choose from a shortlist.
 
@@ -143,17 +161,17 @@ def pick(
         size: documents that the budget holds, exactly or, for a token budget, as expected.
         settings: what decides the choice.
         potential: where the rounds start.
-        whole: whether the shortlist is the pool.
+        more: what is not on the shortlist.
     """
-    walker = _Walker(documents, tokens, budget, size, settings, potential)
-    return under_cap(settings.max_per_source, budget, size, walker.walk, whole=whole)
+    walker = _Walker(documents, tokens, budget, size, settings, potential, more)
+    return under_cap(settings.max_per_source, budget, size, walker.walk)
 
 
-def under_cap(cap: str | None, budget: Budget, size: int, walk: Callable[[Filled], Pick], *, whole: bool) -> Pick:
-    """A walk within the cap. Of a part of the pool one that leaves room is final in nothing: a longer one will come."""
+def under_cap(cap: str | None, budget: Budget, size: int, walk: Callable[[Filled], Pick]) -> Pick:
+    """A walk within the cap. One that is open is final in nothing: one over a longer list will come."""
     if cap is None:
         return walk(Filled(None))
-    return settled(Cap.parse(cap, budget), size, walk, lambda walked: not (whole or walked.full))[0]
+    return settled(Cap.parse(cap, budget), size, walk, lambda walked: walked.open)[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,13 +182,15 @@ class _Walker:
     size: int
     settings: PickSettings
     potential: Potential
+    more: Beyond
 
     def walk(self, filled: Filled) -> Pick:
         """The choice under one cap."""
         sieve = Sieve(self.documents, self.settings.dedup, filled)
         fill = _Fill(self, sieve)
         if self.settings.rounds == 1:
-            return Pick(fill.take(range(len(self.documents)), 1, 1), [], sieve.duplicates, fill.full)
+            taken = fill.take(range(len(self.documents)), 1, 1)
+            return Pick(taken, [], sieve.duplicates, fill.full, not fill.full and self.more.fits(filled))
         start, summary = self.potential.gradient()
 
         def take(order: torch.Tensor, number: int, of: int) -> list[int]:
@@ -179,7 +199,8 @@ class _Walker:
         points, settings = points_of(self.documents, self.potential), self.settings
         mix = settings.share(sum(self.tokens[: self.size]))
         descent = descend(start, self.potential.reference, summary, points, take, settings.rounds, mix)
-        return Pick(descent.rows, descent.rounds, sieve.duplicates, fill.full)
+        still = not fill.full and self.more.fits(filled)
+        return Pick(descent.rows, descent.rounds, sieve.duplicates, fill.full, still)
 
 
 class _Fill:
@@ -197,6 +218,8 @@ class _Fill:
         limit = wanted * number // of
         taken: list[int] = []
         for row in order:
+            if not self._sieve.has_room(row):
+                continue
             # A document that does not fit ends the round, as it ends the choice: no filling up with small ones.
             weight = walker.tokens[row] if by_tokens else 1
             if self._used + weight > limit:
@@ -221,10 +244,14 @@ class Sieve:
         self._dropped: set[int] = set()
         self.duplicates: list[Duplicate] = []
 
+    def has_room(self, row: int) -> bool:
+        """Whether the cap has room for a document that was not found to repeat another."""
+        return row not in self._dropped and self._filled.fits(self._documents[row].source)
+
     def stays(self, row: int) -> bool:
         """Whether a document may be taken; counts it if so."""
         document = self._documents[row]
-        if row in self._dropped or not self._filled.fits(document.source):
+        if not self.has_room(row):
             return False
         twin = self._twins.offer(document.id, document.text)
         if twin is not None:

@@ -9,7 +9,6 @@ mass is off by more than ASK_AT, the potential is corrected by one Sinkhorn step
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -28,7 +27,8 @@ import torch
 
 from gotd.artifacts import Artifact, open_artifact
 from gotd.corpus import Document, Fields, File, Inputs, OnError, Reject, RejectWriter, Shard, find, plan, read
-from gotd.engine import Done, Progress, run, silent
+from gotd.encoders import Encoder
+from gotd.engine import Executor, Progress, Ran, check_executor, run, silent
 from gotd.errors import InputError, SettingsError
 from gotd.potential import FILE_NAME, Potential, Priced
 from gotd.selection.budget import estimated_tokens
@@ -36,12 +36,14 @@ from gotd.selection.contamination import Contamination
 from gotd.selection.methods import Batch, NearestLists
 from gotd.selection.tokens import Tokenizer, identity, load_tokenizer
 from gotd.stages.addresses import Addresses
-from gotd.stages.embeddings import REUSED, Kept, Vectors, check_keeping, check_place, collect, open_vectors
-from gotd.stages.scores import CONTAMINATED, REJECTS, Scores, merge, own_column, repeats, schema_of
+from gotd.stages.embeddings import FOLDER, REUSED, Kept, Vectors, check_keeping, check_place, collect, open_vectors
+from gotd.stages.ranks import Rank
+from gotd.stages.scores import CONTAMINATED, REJECTS, Scores, given_up, merge, own_column, repeats, schema_of
 from gotd.stages.turns import TurnScores, new_lists, save_lists, take_turns, told
 
 ASK_AT = 0.03  # below it the choice changes by less than half a per cent (docs/log.md)
 _BATCH = 4096  # a transformer sorts so many by length, and tokenises the next quarter meanwhile
+_ON_GPU = {"transformer", "sentence-transformers"}
 
 TextMass = Literal["docs", "tokens"]
 
@@ -252,6 +254,8 @@ def score(
     on_error: OnError = "skip",
     sources: Sequence[str] | None = None,
     workers: int | None = None,
+    executor: Executor | None = None,
+    rank: Rank | None = None,
     held_out: Inputs | None = None,
     polish: int = 3,
     tokenizer: str | None = None,
@@ -263,6 +267,9 @@ def score(
 ) -> Scores:
     """Score every document of a pool with a fitted potential.
 
+    Shards whose workers die twice are in quarantine: the manifest and `rejects.jsonl` name them, and the same call
+    again tries them again.
+
     Args:
         potential: a folder made by `fit` or `select`, or its file.
         pool: files, folders, globs or URLs.
@@ -271,6 +278,9 @@ def score(
         on_error: `skip` names bad rows in `rejects.jsonl`; `fail` stops at the first.
         sources: score these only.
         workers: processes; None for one a core.
+        executor: `inline`, `processes` or `ray`; None for processes, or this one where one worker is enough.
+        rank: score one share, and merge nothing: the manifest of what is returned then holds only `shards`, of this
+            share (`done`, `of`) and of the `pool`, and `quarantined`. The call without it does the rest, and merges.
         held_out: files of a test set: a candidate that shares 13 words in a row with one of its texts is rejected.
         polish: further passes at most, made where the pool is the reference and the certificate asks for them.
         tokenizer: what counts tokens: a `tokenizer.json`, its folder, or a model's id on the hub; left out, tokens are
@@ -289,6 +299,7 @@ def score(
     started = time.perf_counter()
     if not polish >= 0:
         raise SettingsError(f"polish is {polish}; wanted 0 or more passes")
+    check_executor(executor)
     fitted = Potential.load(potential, device=device)
     remembered = fitted.settings.get("fields", {})
     chosen = fields if isinstance(fields, Fields) else Fields(**{**remembered, **(fields or {})})
@@ -312,11 +323,11 @@ def score(
         settings["embeddings"] = kept.key
     test = find(held_out) if held_out else []
     inputs = {"pool": _listed(files), **({"held_out": _listed(test)} if test else {})}
-    artifact = open_artifact(output, "score", settings, inputs, overwrite=overwrite)
+    artifact = open_artifact(output, "score", settings, inputs, overwrite=overwrite, rank=rank.rank if rank else None)
     if artifact.finished is not None:
         return Scores.load(artifact.folder)
     scorer = ShardScorer(
-        artifact.folder / FILE_NAME,
+        Path(),
         replace(chosen, vector_length=fitted.encoder.dim),
         on_error,
         None if sources is None else frozenset(sources),
@@ -328,7 +339,11 @@ def score(
         keep_embeddings,
     )
     is_reference = sources is None and fitted.settings.get("reference_digests") == sorted(f.digest for f in files)
-    done, errors, steps = _passes(fitted, scorer, shards, artifact, polish if is_reference else 0, workers, progress)
+    passes = _Passes(artifact, scorer, shards, workers, executor, progress)
+    if rank is not None:
+        return passes.shared(fitted, rank)
+    ran, fitted, errors, steps = passes.all(fitted, polish if is_reference else 0)
+    done = ran.done
     gone = repeats(done)
     taken = take_turns(fitted, done, gone)
     merged = merge(
@@ -340,16 +355,19 @@ def score(
         rescored=None if taken is None else TurnScores(taken),
         pieces=chosen.chunk_chars is not None,
         own=own_columns(fitted),
+        lost=ran.lost,
     )
     reused = {name: merged.counts.pop(name, 0) for name in REUSED}
     if not merged.counts["scored"]:
         raise InputError(_nothing(artifact.folder, merged.counts, sources))
+    fitted.save(artifact.folder)
     seconds = time.perf_counter() - started
     artifact.finish(
         {
             "files": [asdict(file) for file in files],
             "counts": merged.counts,
             "rejects": merged.rejects,
+            "quarantined": given_up(ran.lost),
             "sources": merged.sources,
             "marginal_error": max(errors, default=None),
             **({} if fitted.plain else {"marginal_errors": errors}),
@@ -360,38 +378,91 @@ def score(
             "documents_per_second": merged.counts["read"] / seconds,
         }
     )
-    shutil.rmtree(artifact.folder / "parts")
     return Scores.load(artifact.folder)
 
 
-def _passes(
-    fitted: Potential,
-    scorer: ShardScorer,
-    shards: Sequence[Shard],
-    artifact: Artifact,
-    polish: int,
-    workers: int | None,
-    progress: Progress,
-) -> tuple[list[Done], list[float], int]:
-    """Score, and step and score again while the certificate asks for it: of several targets, the worst of theirs."""
-    for step in range(polish + 1):
-        fitted.save(artifact.folder)
-        key = f"{artifact.key}:{step}"
-        try:
-            done = run(shards, scorer, artifact.folder / "parts", key, workers=workers, progress=progress)
-        finally:
-            _loaded.cache_clear()  # the next pass, or run, has another potential in the same place
-        if scorer.keep_embeddings:
-            home = collect(done, artifact.folder, fitted.encoder)
+@dataclass(frozen=True, slots=True)
+class _Passes:
+    """Passes over the shards, each by the potential in `parts/pass-1` and so on: a run goes on with the last."""
+
+    artifact: Artifact
+    scorer: ShardScorer
+    shards: Sequence[Shard]
+    workers: int | None
+    executor: Executor | None
+    progress: Progress
+
+    def all(self, fitted: Potential, polish: int) -> tuple[Ran, Potential, list[float], int]:
+        """Score, and step and score again while the certificate asks for it: of several targets, the worst of theirs.
+
+        Returns:
+            What came of the last pass, its potential, the marginal errors by it, and how many steps were taken.
+        """
+        step, fitted = self._begun(fitted)
+        while True:
+            ran = self._run(self.shards, step, fitted)
+            if self.scorer.keep_embeddings and step == 0:
+                collect(ran.done, self.artifact.folder, fitted.encoder)
+            masses = [torch.from_numpy(np.load(part.stem.with_name(f"{part.stem.name}.mass.npy"))) for part in ran.done]
+            col = torch.stack([fitted.no_mass(), *masses]).sum(0)
+            errors = fitted.marginal_errors(col) if float(col.sum()) > 0 else []
+            # Without the rows in quarantine the pool is not the reference: no step is taken by the others' mass.
+            if ran.lost or max(errors, default=0.0) <= ASK_AT or step >= polish:
+                return ran, fitted, errors, step
+            step, fitted = step + 1, fitted.stepped(col)
+            self._save(step, fitted)
+
+    def shared(self, fitted: Potential, rank: Rank) -> Scores:
+        """One share of the pass that is under way."""
+        mine = rank.share(self.shards)
+        step, fitted = self._begun(fitted)
+        ran = self._run(mine, step, fitted)
+        self.artifact.release()
+        shards = {"done": len(ran.done), "of": len(mine), "pool": len(self.shards)}
+        return Scores(self.artifact.folder, {"shards": shards, "quarantined": given_up(ran.lost)})
+
+    def _run(self, shards: Sequence[Shard], step: int, fitted: Potential) -> Ran:
+        scorer = replace(self.scorer, potential=self._path(step) / FILE_NAME)
+        if step and scorer.keep_embeddings:
             # No pass embeds what the first has embedded.
-            scorer = replace(scorer, embeddings=home, keep_embeddings=False)
-        masses = [torch.from_numpy(np.load(part.stem.with_name(f"{part.stem.name}.mass.npy"))) for part in done]
-        col = torch.stack(masses).sum(0)
-        errors = fitted.marginal_errors(col) if float(col.sum()) > 0 else []
-        if max(errors, default=0.0) <= ASK_AT or step == polish:
-            return done, errors, step
-        fitted = fitted.stepped(col)
-    raise AssertionError("the last step returns")
+            scorer = replace(scorer, embeddings=self.artifact.folder / FOLDER, keep_embeddings=False)
+        try:
+            return run(
+                shards,
+                scorer,
+                self._parts,
+                f"{self.artifact.key}:{step}",
+                workers=self.workers,
+                executor=self.executor,
+                gpu=on_gpu(scorer.device, fitted.encoder),
+                progress=self.progress,
+            )
+        finally:
+            _loaded.cache_clear()  # the next run in this process may have another potential in the same place
+
+    def _begun(self, fitted: Potential) -> tuple[int, Potential]:
+        """The pass that a stopped run was at, and its potential."""
+        step = max((int(path.parent.name[5:]) for path in self._parts.glob(f"pass-*/{FILE_NAME}")), default=0)
+        if step == 0:
+            self._save(0, fitted)
+            return 0, fitted
+        return step, Potential.load(self._path(step), device=self.scorer.device)
+
+    def _save(self, step: int, fitted: Potential) -> None:
+        self._path(step).mkdir(parents=True, exist_ok=True)
+        fitted.save(self._path(step))
+
+    def _path(self, step: int) -> Path:
+        return self._parts / f"pass-{step}"
+
+    @property
+    def _parts(self) -> Path:
+        return self.artifact.folder / "parts"
+
+
+def on_gpu(device: str, encoder: Encoder) -> bool:
+    """Whether the work is quicker with a GPU."""
+    return device != "cpu" and encoder.config().get("kind") in _ON_GPU
 
 
 def _listed(files: Sequence[File]) -> list[str]:

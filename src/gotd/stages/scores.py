@@ -12,8 +12,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
@@ -24,13 +26,15 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from gotd.artifacts import MANIFEST, load_manifest, read_json
-from gotd.corpus import File, OnError, Reject, RejectWriter
-from gotd.engine import Done
+from gotd.corpus import File, OnError, Reject, RejectWriter, Shard, rows_of
+from gotd.durable import settle, temporary
+from gotd.engine import Done, Lost
 from gotd.errors import InputError
 
 NAME = "scores.parquet"
 REJECTS = "rejects.jsonl"
 CONTAMINATED = "contaminated"
+QUARANTINED = "quarantined"
 SCHEMA = pa.schema(
     [
         ("id", pa.string()),
@@ -46,6 +50,9 @@ SCHEMA = pa.schema(
     ]
 )
 WITHIN = ("key", "row")
+_KEYED = np.dtype([("key", np.uint64), ("row", np.int64)])
+_SORTED = 1 << 22  # keys that are sorted together
+_GROUP = 1 << 17  # rows of a row group: what is read of each costs once a group
 
 
 def own_column(name: str) -> str:
@@ -90,7 +97,8 @@ class Scores:
 
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """The rows of `scores.parquet`, a bounded number at a time."""
-        with pq.ParquetFile(self.folder / NAME) as file:
+        # Read ahead, Arrow holds the compressed bytes of every row group until the last.
+        with pq.ParquetFile(self.folder / NAME, pre_buffer=False) as file:
             yield from file.iter_batches(batch_size=1 << 16, columns=None if columns is None else list(columns))
 
     def to_arrow(self) -> pa.Table:
@@ -123,6 +131,7 @@ def merge(
     rescored: Callable[[pa.Table, int], pa.Table] | None = None,
     pieces: bool = False,
     own: Sequence[str] = (),
+    lost: Sequence[Lost] = (),
 ) -> Merged:
     """Join parts in the order of the pool; of documents with one id, the first stays and the others are rejected.
 
@@ -132,6 +141,7 @@ def merge(
             that depend on the whole pool.
         pieces: the rows are pieces of a file, not its lines.
         own: the columns of targets of their own.
+        lost: shards in quarantine: each is named among the rejects, and counted as nothing, since no row was read.
     """
     written = pa.schema([field for field in schema_of(own) if field.name not in WITHIN])
     numbers = {file.path: number for number, file in enumerate(files)}
@@ -139,13 +149,15 @@ def merge(
     counts = Counter({"read": 0, "scored": 0, "outside": 0, "rejected": 0})
     sources: Counter[str] = Counter()
     rows_before: Counter[str] = Counter()  # of each file, in the parts before
+    beside = temporary(folder / NAME)
     with (
         RejectWriter(folder / REJECTS) as rejects,
-        pq.ParquetWriter(folder / f".{NAME}.tmp", written, compression="zstd") as out,
+        pq.ParquetWriter(beside, written, compression="zstd") as out,
     ):
+        group: list[pa.Table] = []
         for part in done:
             counts.update(part.counts)
-            before = rows_before[part.shard.file.path]
+            before = rows_before[part.shard.file.path] + _lost_before(part.shard, lost)
             for reject in _rejects(part):
                 rejects.write(_placed(reject, part, before, pieces) if reject.reason == CONTAMINATED else reject)
             with pq.ParquetFile(_named(part, ".parquet")) as file:
@@ -166,19 +178,75 @@ def merge(
                     number = pa.array(np.full(len(kept), numbers[part.shard.file.path], dtype=np.int32))
                     kept = kept.set_column(kept.schema.get_field_index("file"), "file", number).select(written.names)
                     sources.update(dict(zip(*_value_counts(kept["source"]))))
-                    out.write_table(kept)
+                    group.append(kept)
+                    if sum(map(len, group)) >= _GROUP:
+                        out.write_table(pa.concat_tables(group))
+                        group.clear()
             rows_before[part.shard.file.path] += part.counts["read"]
-    (folder / f".{NAME}.tmp").replace(folder / NAME)
-    return Merged(dict(counts), dict(rejects.counts), dict(sources))
+        if group:
+            out.write_table(pa.concat_tables(group))
+        by_reason = dict(rejects.counts)
+        for one in lost:
+            before = rows_of(replace(one.shard, start=0, stop=one.shard.start)) or 0
+            rejects.write(Reject(one.shard.file.path, before + 1, QUARANTINED, _quarantined(one), ""))
+    settle(beside, folder / NAME)
+    return Merged(dict(counts), by_reason, dict(sources))
+
+
+def given_up(lost: Sequence[Lost]) -> list[dict[str, Any]]:
+    """What a manifest says of shards in quarantine; `rows` is None where only reading them would tell."""
+    return [
+        {
+            "file": one.shard.file.path,
+            "start": one.shard.start,
+            "stop": one.shard.stop,
+            "rows": rows_of(one.shard),
+            "reason": one.reason,
+            "message": _quarantined(one),
+        }
+        for one in lost
+    ]
+
+
+def _quarantined(one: Lost) -> str:
+    return (
+        f"{one.shard}: in quarantine, its worker died twice ({one.reason}). None of its rows was scored. Run the same "
+        "command again with fewer --workers or more memory: it tries what is in quarantine again."
+    )
+
+
+def _lost_before(shard: Shard, lost: Sequence[Lost]) -> int:
+    """Rows of the same file in quarantined shards before this one."""
+    before = (one.shard for one in lost if one.shard.file == shard.file and one.shard.index < shard.index)
+    return sum(rows_of(one) or 0 for one in before)
 
 
 def repeats(done: Sequence[Done]) -> NDArray[np.int64]:
-    """Rows, counted over all parts, whose id was there before: 16 bytes a document are held to find them."""
-    keys = [pq.read_table(_named(part, ".parquet"), columns=["key"])["key"].to_numpy() for part in done]
-    joined = np.concatenate([np.zeros(0, np.uint64), *keys])
-    order = np.argsort(joined, kind="stable")
-    same = joined[order[1:]] == joined[order[:-1]]
-    return np.sort(order[1:][same])
+    """Rows, counted over all parts, whose id was there before.
+
+    The keys are divided by their size into files of about 64 MB, 16 bytes a document on disk, and each is sorted alone.
+    """
+    count = -(-sum(part.counts["scored"] for part in done) // _SORTED) or 1
+    found = [np.zeros(0, np.int64)]
+    with ExitStack() as stack:
+        files = [stack.enter_context(TemporaryFile(dir=part.stem.parent)) for part in done[:1] for _ in range(count)]
+        first = 0
+        for part in done:
+            keys = pq.read_table(_named(part, ".parquet"), columns=["key"])["key"].to_numpy()
+            rows = np.rec.fromarrays([keys, np.arange(first, first + len(keys))], dtype=_KEYED)
+            owners = (keys >> np.uint64(32)) * np.uint64(count) >> np.uint64(32)
+            order = np.argsort(owners, kind="stable")
+            ends = np.searchsorted(owners[order], np.arange(count + 1, dtype=np.uint64))
+            for file, start, stop in zip(files, ends, ends[1:]):
+                file.write(rows[order[start:stop]].tobytes())
+            first += len(keys)
+        for file in files:
+            file.seek(0)
+            together = np.frombuffer(file.read(), _KEYED)
+            order = np.argsort(together["key"], kind="stable")
+            ordered = together["key"][order]
+            found.append(together["row"][order[1:][ordered[1:] == ordered[:-1]]])
+    return np.sort(np.concatenate(found))
 
 
 def _without(table: pa.Table, rows: Sequence[int]) -> pa.Table:

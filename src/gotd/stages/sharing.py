@@ -136,12 +136,12 @@ def share_out(
     """
 
     def walk(filled: Filled) -> Pick:
-        return _walk(lists, budgets, names, Sieve(lists.documents, settings.dedup, filled))
+        return _walk(lists, budgets, names, Sieve(lists.documents, settings.dedup, filled), whole=whole)
 
-    return under_cap(settings.max_per_source, budget, size, walk, whole=whole)
+    return under_cap(settings.max_per_source, budget, size, walk)
 
 
-def _walk(lists: Lists, budgets: Sequence[Budget], names: Sequence[str], sieve: Sieve) -> Pick:
+def _walk(lists: Lists, budgets: Sequence[Budget], names: Sequence[str], sieve: Sieve, *, whole: bool) -> Pick:
     used, at = [0.0] * len(names), [0] * len(names)
     taken: dict[int, tuple[str, float]] = {}
     going, dry = set(range(len(names))), False
@@ -166,4 +166,4 @@ def _walk(lists: Lists, budgets: Sequence[Budget], names: Sequence[str], sieve: 
                 taken[row] = (names[turn], float(lists.own[turn][at[turn]]))
             else:
                 at[turn] += 1
-    return Pick(list(taken), [], sieve.duplicates, not dry, list(taken.values()))
+    return Pick(list(taken), [], sieve.duplicates, not dry, dry and not whole, list(taken.values()))

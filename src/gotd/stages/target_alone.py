@@ -20,7 +20,7 @@ from gotd.selection.budget import Budget, estimated_tokens
 from gotd.selection.methods.all_target import AllTarget
 from gotd.selection.ranking import Picked, rank
 from gotd.selection.tokens import load_tokenizer
-from gotd.stages.picking import Choice, PickSettings, pick
+from gotd.stages.picking import Beyond, Choice, PickSettings, pick
 from gotd.stages.scores import Scores
 
 
@@ -40,7 +40,7 @@ def target_alone(
     ranking = rank(scored.batches, budget, scored.manifest["counts"]["scored"], seed=seed, worst=0)
     filled = np.cumsum(best.tokens, dtype=np.int64)
     size = int((filled <= budget.amount).sum()) if budget.unit == "tokens" else ranking.size
-    chosen = pick(documents, best.tokens.tolist(), budget, size, how, potential, whole=True)
+    chosen = pick(documents, best.tokens.tolist(), budget, size, how, potential, Beyond())
     counts = {
         "read": len(documents) + len(found.rejects),
         "selected": len(chosen.rows),

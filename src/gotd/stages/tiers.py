@@ -21,16 +21,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from gotd.artifacts import open_artifact
+from gotd.artifacts import digest, open_artifact
 from gotd.corpus import Fields, plan
-from gotd.engine import Done, Progress, run, silent
-from gotd.errors import InputError, SettingsError
+from gotd.engine import Done, Executor, Progress, run, silent
+from gotd.errors import GotdError, InputError, SettingsError
 from gotd.potential import FILE_NAME, Potential
 from gotd.selection.budget import Budget
 from gotd.selection.kept_share import KeptShare, kept_share
 from gotd.selection.ranking import Picked, Ranking, rank
 from gotd.stages.addresses import write_addresses
-from gotd.stages.score import ShardScorer, own_columns
+from gotd.stages.score import ShardScorer, on_gpu, own_columns
 from gotd.stages.scores import NAME, REJECTS, WITHIN, Scores, schema_of
 
 COARSE = "coarse.parquet"
@@ -105,6 +105,7 @@ def refine(
     seed: int = 0,
     tokenizer: str | None = None,
     workers: int | None = None,
+    executor: Executor | None = None,
     device: str = "auto",
     progress: Progress = silent,
 ) -> Scores:
@@ -119,7 +120,7 @@ def refine(
         probe: see `Tiers`.
         seed: of the probe.
         tokenizer: that of the coarse scores.
-        workers, device, progress: see `score`.
+        workers, executor, device, progress: see `score`.
     """
     started = time.perf_counter()
     before = Scores.load(coarse)
@@ -156,9 +157,22 @@ def refine(
         tokenizer=tokenizer,
         wanted=wanted,
     )
-    shards = plan(before.files, fields)
-    done = run(shards, scorer, artifact.folder / "parts", artifact.key, workers=workers, progress=progress)
-    found = _split(done, before, artifact.folder, probed, own_columns(fitted))
+    quarantined = before.manifest["quarantined"]
+    gone = {(one["file"], one["start"], one["stop"]) for one in quarantined}
+    shards = [one for one in plan(before.files, fields) if (one.file.path, one.start, one.stop) not in gone]
+    ran = run(
+        shards,
+        scorer,
+        artifact.folder / "parts",
+        digest([artifact.key, quarantined]),
+        workers=workers,
+        executor=executor,
+        gpu=on_gpu(device, fitted.encoder),
+        progress=progress,
+    )
+    if ran.lost:
+        raise GotdError(f"{ran.lost[0].shard}: its worker died twice ({ran.lost[0].reason}); try fewer --workers")
+    found = _split(ran.done, before, artifact.folder, probed, own_columns(fitted))
     if found != (len(ranking.best), len(probed)):
         raise InputError("the pool changed while it was scored: documents of the shortlist are gone. Run it again")
     for source, name in ((before.folder / NAME, COARSE), (before.folder / REJECTS, REJECTS)):
@@ -171,6 +185,7 @@ def refine(
             "files": before.manifest["files"],
             "counts": {**counts, "scored": len(ranking.best), "outside": counts["outside"] + outside},
             "rejects": before.manifest["rejects"],
+            "quarantined": quarantined,
             "sources": before.manifest["sources"],
             "marginal_error": None,
             "polish_steps": 0,
@@ -181,7 +196,6 @@ def refine(
             "documents_per_second": counts["read"] / both,
         }
     )
-    shutil.rmtree(artifact.folder / "parts")
     return Scores.load(artifact.folder)
 
 

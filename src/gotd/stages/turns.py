@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from gotd.engine import Done
 from gotd.potential import Potential
@@ -28,7 +28,7 @@ def new_lists(potential: Potential) -> NearestLists | None:
 
 def save_lists(lists: NearestLists, stem: Path) -> None:
     """Keep the lists of one shard beside its other files."""
-    save_file(lists.arrays(), stem.with_name(f"{stem.name}{_SUFFIX}"))
+    stem.with_name(f"{stem.name}{_SUFFIX}").write_bytes(save(lists.arrays()))
 
 
 def take_turns(potential: Potential, done: Sequence[Done], gone: NDArray[np.int64]) -> Taken | None:

@@ -1,0 +1,143 @@
+"""Files behind a URL, through fsspec: `s3://`, `hf://`, `https://` and others, and what goes wrong there in one line.
+
+A read asks for little more than is wanted: s3fs alone would fetch 50 MB for a shard of 8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import fsspec
+
+from gotd.errors import GotdError, InputError, MissingExtra, SettingsError
+
+AHEAD = 1 << 20  # bytes that are fetched beyond those asked for
+_EXTRAS = {"hf": ("huggingface-hub", "hub"), "s3": ("s3fs", "s3"), "s3a": ("s3fs", "s3")}
+# What names the content of a file, in the words of each system; a listing and a look at the file agree on these.
+_FINGERPRINTS = ("ETag", "etag", "blob_id", "md5Hash", "content_md5", "Content-MD5", "checksum")
+
+
+def system_of(url: str) -> tuple[Any, str]:
+    """The fsspec file system of a URL, and the path in it.
+
+    Raises:
+        MissingExtra: the package of an `s3://` or `hf://` URL is not installed.
+        SettingsError: the same of another protocol, or one that nobody knows.
+    """
+    protocol = url.partition("://")[0]
+    try:
+        system, path = fsspec.core.url_to_fs(url)
+    except ImportError as error:
+        if protocol in _EXTRAS:
+            raise MissingExtra(url, *_EXTRAS[protocol]) from error
+        raise SettingsError(f"{url}: {error}. Install that package with pip, or pass a local path.") from error
+    except ValueError as error:
+        raise SettingsError(f"{url}: {error}. Pass a path, or a URL that fsspec knows.") from error
+    return system, path
+
+
+@contextmanager
+def reaching(url: str) -> Iterator[None]:
+    """What goes wrong within becomes one line about the URL.
+
+    Raises:
+        InputError: nothing is there, access is denied, or the connection or the system failed.
+    """
+    try:
+        yield
+    except GotdError:
+        raise
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{url}: no such file, folder or bucket ({_line(error)}). Check the path; a glob wants quotes around it."
+        ) from error
+    except PermissionError as error:
+        raise InputError(
+            f"{url}: access is denied ({_line(error)}). Check the credentials and their rights."
+        ) from error
+    except Exception as error:  # each system has errors of its own, and no common root
+        raise InputError(
+            f"{url}: cannot be read ({type(error).__name__}: {_line(error)}). Check connection, endpoint and "
+            "credentials, and run the same command again: it goes on where it was."
+        ) from error
+
+
+def kind(system: Any, path: str, url: str) -> str:
+    """`file` or `directory`: what is at the URL."""
+    with reaching(url):
+        return str(system.info(path)["type"])
+
+
+def fingerprint(system: Any, path: str) -> str:
+    """What changes when the content does: the system's own, else fsspec's of all that it tells of the file."""
+    with reaching(path):
+        info = system.info(path)
+        found = next((info[name] for name in _FINGERPRINTS if info.get(name)), None)
+        return f"etag:{found}:{info.get('size')}" if found else f"ukey:{system.ukey(path)}"
+
+
+def open_remote(url: str) -> Remote:
+    """Open a URL for reading, undecoded."""
+    system, path = system_of(url)
+    with reaching(url):
+        return Remote(url, system.open(path, "rb", block_size=AHEAD))
+
+
+def ranges(url: str, starts: Sequence[int], size: int) -> list[bytes]:
+    """`size` bytes from each of these offsets, or fewer at the end of the file; asked for at the same time."""
+    system, path = system_of(url)
+    with reaching(url):
+        end = int(system.info(path)["size"])
+        stops = [min(start + size, end) for start in starts]
+        found: list[bytes] = system.cat_ranges([path] * len(starts), list(starts), stops, on_error="raise")
+        return found
+
+
+class Remote:
+    """A remote file, whose errors are one line too."""
+
+    def __init__(self, url: str, raw: Any) -> None:
+        self._url, self._raw = url, raw
+
+    def read(self, size: int = -1) -> bytes:
+        data: bytes = self._told(self._raw.read, size)
+        return data
+
+    def readline(self) -> bytes:
+        line: bytes = self._told(self._raw.readline)
+        return line
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return int(self._told(self._raw.seek, offset, whence))
+
+    def tell(self) -> int:
+        return int(self._raw.tell())
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return bool(self._raw.seekable())
+
+    @property
+    def closed(self) -> bool:
+        return bool(self._raw.closed)
+
+    def close(self) -> None:
+        self._raw.close()
+
+    def __enter__(self) -> Remote:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _told(self, work: Callable[..., Any], *given: int) -> Any:
+        with reaching(self._url):
+            return work(*given)
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,47 @@
+"""Files that are whole or not there, after a power cut too; and what a disk refuses, in plain words."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from pathlib import Path
+
+from gotd.errors import ArtifactError
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_REFUSED = {errno.EROFS, errno.EACCES, errno.EPERM}
+
+
+def temporary(path: Path) -> Path:
+    """A name beside `path` that no other process takes, on this machine or another that shares the folder."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+
+
+def sync(path: Path) -> None:
+    """Flush a file, or the names in a folder, to disk."""
+    if os.name == "nt" and path.is_dir():
+        return  # Windows opens no folder, and writes its names through
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def settle(written: Path, path: Path) -> None:
+    """Give a file that is written its name; both are on disk when this returns."""
+    sync(written)
+    os.replace(written, path)
+    sync(path.parent)
+
+
+def refusal(error: OSError, path: Path | str | None = None) -> ArtifactError | None:
+    """What a disk that is full or may not be written has to say, with its remedy; None for other errors."""
+    where = path or error.filename or "the output"
+    if error.errno in _FULL:
+        why = os.strerror(error.errno)
+        return ArtifactError(f"cannot write {where}: {why}. Make room and run the same command again: it goes on")
+    if error.errno in _REFUSED:
+        return ArtifactError(f"{where}: {os.strerror(error.errno)}. Mend its rights, or choose another folder")
+    return None

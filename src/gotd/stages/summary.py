@@ -1,0 +1,71 @@
+"""The reference as centroids, for f_PP: found on the sample of the fit, measured on five times as many documents.
+
+Of all that a sample leaves to chance, how many documents stand behind each centroid moves the ranking most
+(docs/log.md). Reading more of them costs seconds where vectors cost little; a transformer would take as long again as
+for its fit, five times over, so its centroids stay those of the sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
+import torch
+
+from gotd.corpus import Document, Fields, File, OnError, Sampled, share_of_rows
+from gotd.encoders import Encoder
+from gotd.engine import Progress
+from gotd.stages.score import TextMass, masses, vectors_of
+from gotd.transport import Measure, Space, recentred, summarised
+
+TIMES = 5
+_BATCH = 2048
+_CHEAP = ("lsa", "static", "lsa+static", "model2vec", "precomputed")
+
+
+def centroids_of(
+    base: Sampled,
+    points: Measure,
+    files: Sequence[File],
+    fields: Fields,
+    encoder: Encoder,
+    space: Space,
+    *,
+    text_mass: TextMass,
+    seed: int,
+    on_error: OnError,
+    progress: Progress,
+) -> Measure:
+    """The centroids (c, d) of the reference.
+
+    Args:
+        base: the sample that the fit is made on, and `points` (n, d) of its documents.
+        files, fields: where there are more.
+        text_mass: whether a document weighs one or its tokens.
+    """
+    few = summarised(points, seed=seed)
+    if base.rows <= len(base.documents) or not is_cheap(encoder):
+        return few
+    share = TIMES * len(base.documents) / base.rows
+    found, weights = [], []
+    for documents in _batches(share_of_rows(files, fields, share, seed, on_error)):
+        carried = [d for d in documents if d.vector is None or len(d.vector) == encoder.dim]
+        if not carried:
+            continue
+        given = carried[0].vector is not None
+        vectors = vectors_of(carried) if given else encoder.encode([document.text for document in carried])
+        found.append(space(vectors))
+        each = masses(carried, text_mass)
+        weights.append(torch.ones(len(carried)) if each is None else each)
+        progress("embedding more of the reference", sum(map(len, found)), round(min(1.0, share) * base.rows))
+    return recentred(few, Measure.of(torch.cat(found), torch.cat(weights)))
+
+
+def is_cheap(encoder: Encoder) -> bool:
+    """Whether its vectors cost about as much as reading the text."""
+    return encoder.config()["kind"] in _CHEAP
+
+
+def _batches(documents: Iterator[Document]) -> Iterator[list[Document]]:
+    while taken := list(islice(documents, _BATCH)):
+        yield taken

@@ -1,0 +1,124 @@
+"""Workers in processes of their own: the same parts, deaths survived, nobody left behind."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import select
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gotd.corpus import Shard
+from gotd.engine import Done, Ran, run
+from gotd.errors import GotdError
+
+
+def tries(log: Path) -> list[int]:
+    return sorted(int(line.split()[1]) for line in log.read_text().splitlines() if line.startswith("try"))
+
+
+def loads(log: Path) -> list[str]:
+    return [line for line in log.read_text().splitlines() if line.startswith("loaded")]
+
+
+def whole(ran: Ran) -> bool:
+    return all(one.stem.with_name(f"{one.stem.name}.out").read_text() == str(one.shard.index) for one in ran.done)
+
+
+def test_every_shard_once_and_what_it_needs_once_a_worker(shards: list[Shard], works, tmp_path: Path) -> None:
+    work = works.Work(tmp_path / "log")
+    ran = run(shards, work, tmp_path / "parts", "key", workers=2)
+    assert [one.shard for one in ran.done] == shards
+    assert ran.lost == []
+    assert whole(ran)
+    assert tries(work.log) == list(range(6))
+    assert len(loads(work.log)) == len(set(loads(work.log))) <= 2
+    assert f"loaded {os.getpid()}" not in loads(work.log)
+    assert run(shards, work, tmp_path / "parts", "key", workers=2) == ran
+    assert tries(work.log) == list(range(6))
+
+
+def test_killed_workers_are_replaced_and_what_kills_twice_is_in_quarantine(
+    shards: list[Shard], works, tmp_path: Path
+) -> None:
+    """The same again tries what is in quarantine, and nothing else."""
+    work = works.Work(tmp_path / "log", once=(1,), always=(2,), hungry=(4,))
+    ran = run(shards, work, tmp_path / "parts", "key", workers=2)
+    assert [one.shard.index for one in ran.done] == [0, 1, 3, 5]
+    assert whole(ran)
+    assert multiprocessing.active_children() == []
+    killed, hungry = ran.lost
+    assert (killed.shard, hungry.shard) == (shards[2], shards[4])
+    assert killed.reason == "SIGKILL killed it, as the system does for want of memory"
+    assert hungry.reason == "it ran out of memory"
+    assert tries(work.log) == [0, 1, 1, 2, 2, 3, 4, 4, 5]
+    work = works.Work(tmp_path / "again")
+    again = run(shards, work, tmp_path / "parts", "key", workers=1, executor="processes")
+    assert [one.shard for one in again.done] == shards
+    assert tries(work.log) == [2, 4]
+
+
+@pytest.mark.parametrize(
+    ("message", "kind", "shown"),
+    [("found, wanted", KeyError, "'found, wanted'"), ("odd one", GotdError, r"Odd: \('odd one'")],
+)
+def test_an_error_of_the_work_is_raised_here(
+    message: str, kind: type[Exception], shown: str, shards: list[Shard], works, tmp_path: Path
+) -> None:
+    """With the place in the worker where it was raised; one that cannot travel is told in words."""
+    work = works.Work(tmp_path / "log", wrong=((0, message),))
+    with pytest.raises(kind, match=shown) as caught:
+        run(shards, work, tmp_path / "parts", "key", executor="processes", workers=1)
+    assert "works.py" in str(caught.value.__cause__)
+    assert tries(work.log) == [0]
+
+
+def test_workers_end_with_a_parent_that_is_killed(shards: list[Shard], tmp_path: Path) -> None:
+    """In the midst of a shard, too: the pipe that the worker holds open is heard to close."""
+    name = tmp_path / "pipe"
+    os.mkfifo(name)
+    heard = os.open(name, os.O_RDONLY | os.O_NONBLOCK)
+    held = os.open(name, os.O_WRONLY)  # until the worker has opened it too
+    script = """
+import sys
+sys.path.insert(0, sys.argv[1])
+if __name__ == "__main__":
+    from pathlib import Path
+    from works import Waiting
+    from gotd.corpus import Fields, find, plan
+    from gotd.engine import run
+    run(plan(find([sys.argv[2]]), Fields()), Waiting(Path(sys.argv[3])), Path(sys.argv[4]), "k", executor="processes")
+"""
+    (tmp_path / "parent.py").write_text(script)
+    arguments = [str(Path(__file__).parent), shards[0].file.path, str(name), str(tmp_path / "parts")]
+    with subprocess.Popen([sys.executable, str(tmp_path / "parent.py"), *arguments]) as parent:
+        try:
+            assert select.select([heard], [], [], 60)[0], "no worker came up"
+            worker = int(os.read(heard, 100))
+            os.close(held)
+            assert worker != parent.pid
+        finally:
+            parent.send_signal(signal.SIGKILL)
+    assert select.select([heard], [], [], 60)[0], "the worker outlives its parent"
+    assert os.read(heard, 100) == b""
+    os.close(heard)
+
+
+def test_inline_and_processes_make_the_same_parts(shards: list[Shard], works, tmp_path: Path) -> None:
+    made = {}
+    for executor in ("inline", "processes"):
+        folder = tmp_path / executor
+        run(shards, works.Work(tmp_path / f"{executor}.log"), folder, "key", executor=executor, workers=2)
+        made[executor] = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert made["inline"] == made["processes"]
+    assert len(made["inline"]) == 12
+
+
+def test_done_is_what_the_marker_says(shards: list[Shard], works, tmp_path: Path) -> None:
+    ran = run(shards[:1], works.Work(tmp_path / "log"), tmp_path, "key", executor="processes")
+    assert ran == run(shards[:1], works.Work(tmp_path / "log"), tmp_path, "key", executor="inline")
+    assert ran.done == [Done(shards[0], tmp_path / "00000", {"read": 100})]

@@ -1,0 +1,73 @@
+"""What workers in other processes do in these tests; they import it by its name."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from gotd.corpus import Shard
+
+
+@lru_cache(maxsize=1)
+def loaded(log: Path) -> int:
+    """As a model is: once a process. Each time leaves a line in `log`."""
+    append(log, f"loaded {os.getpid()}")
+    return os.getpid()
+
+
+def append(log: Path, line: str) -> None:
+    with log.open("a") as out:
+        out.write(f"{line}\n")
+
+
+@dataclass(frozen=True)
+class Work:
+    """Writes the shard's number, and a line in `log` for each call.
+
+    Attributes:
+        once: shards that kill their worker when they are first tried.
+        always: shards that kill it each time.
+        hungry: shards that get no memory.
+        wrong: shards that raise; a message that begins with `odd` comes with an error that cannot be pickled.
+    """
+
+    log: Path
+    once: tuple[int, ...] = ()
+    always: tuple[int, ...] = ()
+    hungry: tuple[int, ...] = ()
+    wrong: tuple[tuple[int, str], ...] = ()
+
+    def __call__(self, shard: Shard, stem: Path) -> dict[str, Any]:
+        tried = self.log.exists() and f"try {shard.index}" in self.log.read_text().splitlines()
+        append(self.log, f"try {shard.index}")
+        stem.with_name(f"{stem.name}.out").write_text(str(shard.index))
+        loaded(self.log)
+        if shard.index in self.always or (shard.index in self.once and not tried):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if shard.index in self.hungry:
+            raise MemoryError
+        if message := dict(self.wrong).get(shard.index):
+            raise Odd(message, lambda: None) if message.startswith("odd") else KeyError(message)
+        return {"read": shard.stop - shard.start}
+
+
+class Odd(Exception):
+    """No function that has no name can be pickled."""
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Says its process's number into a pipe that has a name, and waits until it is killed."""
+
+    pipe: Path
+
+    def __call__(self, shard: Shard, stem: Path) -> dict[str, Any]:
+        with self.pipe.open("w") as out:
+            out.write(f"{os.getpid()}\n")
+            out.flush()
+            signal.pause()
+        return {}
