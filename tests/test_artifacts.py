@@ -131,6 +131,14 @@ def test_what_a_kill_left_half_written_goes_unless_others_are_at_work(tmp_path: 
     assert list((tmp_path / "parts").iterdir()) == []
 
 
+def test_a_run_killed_at_its_very_beginning_leaves_a_folder_that_will_do(tmp_path: Path) -> None:
+    """Before started.json has its name."""
+    (tmp_path / LOCK).touch()
+    (tmp_path / f".{STARTED}.0123abcd.tmp").write_text('{"ki')
+    opened(tmp_path).release()
+    assert [path.name for path in tmp_path.iterdir()] == [STARTED]
+
+
 def test_an_empty_folder_will_do(tmp_path: Path) -> None:
     assert opened(tmp_path).finished is None
 

@@ -103,7 +103,7 @@ def open_artifact(
     asked = orjson.loads(orjson.dumps({"kind": kind, "settings": dict(settings), "inputs": dict(inputs)}))
     if path.exists() and not path.is_dir():
         raise ArtifactError(f"{path} is a file; wanted a folder. Choose an empty or new one")
-    if _earlier(path) is None and path.exists() and any(not file.name.startswith(LOCK) for file in path.iterdir()):
+    if _earlier(path) is None and path.exists() and any(not _is_early(file.name) for file in path.iterdir()):
         raise ArtifactError(f"{path} holds files that gotd did not make; choose an empty or new folder")
     if not overwrite and _is_whole(path, asked):
         return Artifact(path, asked)
@@ -148,6 +148,11 @@ def _begin(artifact: Artifact, *, overwrite: bool, alone: bool) -> None:
     else:
         _tidy(path, artifact.finished)
         artifact.release()
+
+
+def _is_early(name: str) -> bool:
+    """What a run that was killed at its very beginning leaves."""
+    return name.startswith(LOCK) or (name.startswith(f".{STARTED}.") and name.endswith(".tmp"))
 
 
 def _is_whole(folder: Path, asked: Mapping[str, Any]) -> bool:

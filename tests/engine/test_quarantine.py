@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +17,7 @@ DEADLY = 3
 
 
 @pytest.fixture
-def poison(works, small_shards, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def poison(works, forked, small_shards, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A file that, while it is there, lets each worker die of the shard DEADLY; workers are forked, ready at once."""
     from scorers import MortalScorer
 
@@ -28,11 +26,7 @@ def poison(works, small_shards, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     path.touch()
     scorer = partial(MortalScorer, poison=path, tried=tmp_path / "tried", deadly=(DEADLY,))
     monkeypatch.setattr("gotd.stages.score.ShardScorer", scorer)
-    here = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(here))
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["scorers", "gotd.engine.processes"])
-    monkeypatch.setattr("gotd.engine.processes._SPAWN", context)
+    monkeypatch.setattr("gotd.engine.processes._SPAWN", forked)
     return path
 
 

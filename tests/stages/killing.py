@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from importlib import import_module
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -16,10 +15,6 @@ from gotd.stages import score
 from gotd.stages.score import ShardScorer
 
 ON_DISK = {"fsync", "replace", "rename", "unlink", "mkdir", "rmdir", "open", "write", "truncate", "scandir"}
-# What a run imports on its way, so that the processes forked from here need not.
-for name in ("pandas", "pyarrow.dataset", "safetensors.torch", "sklearn.cluster", "sklearn.decomposition"):
-    import_module(name)
-
 _HERE = str(Path(gotd.__file__).parent)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import random
 import signal
 from collections.abc import Callable
@@ -17,25 +15,19 @@ Run = Callable[[Path, "tuple[str, int] | None"], "tuple[int, list[str]]"]
 
 
 @pytest.fixture(scope="module")
-def run(corpora, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def run(corpora, forked, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """run(output, at) -> the exit status, and the log's lines, of a run in a process forked from a prepared one."""
     folder = tmp_path_factory.mktemp("logs")
     numbers = iter(range(1000))
     with pytest.MonkeyPatch.context() as patch:
-        here = str(Path(__file__).parent)
-        patch.syspath_prepend(here)
-        # The server that forks takes what it prepares from there.
-        patch.setenv("PYTHONPATH", os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])]))
+        patch.syspath_prepend(str(Path(__file__).parent))
         import killing
-
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["killing"])
 
         def start(output: Path, at: tuple[str, int] | None) -> tuple[int, list[str]]:
             log = folder / f"{next(numbers)}"
             log.touch()
             arguments = (corpora.files[1], corpora.target, output, log, at)
-            process = context.Process(target=killing.select, args=arguments)
+            process = forked.Process(target=killing.select, args=arguments)
             process.start()
             process.join()
             return process.exitcode or 0, log.read_text().splitlines()

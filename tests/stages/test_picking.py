@@ -101,8 +101,9 @@ class TestCaps:
     @given(st.data())
     def test_the_choice_is_that_of_a_walk_down_the_whole_pool(self, data: st.DataObject) -> None:
         """Caps and duplicates, budgets in documents and in tokens: what the cap leaves off the list changes nothing."""
-        kind = st.tuples(st.sampled_from("aaab"), st.sampled_from([0, 0, 0, *range(9)]))
-        kinds = data.draw(st.lists(kind, min_size=9))
+        kinds = data.draw(
+            st.lists(st.tuples(st.sampled_from("aaab"), st.sampled_from([0, 0, 0, *range(9)])), min_size=9)
+        )
         documents = [Document(f"d{i}", f"text {word}", source, i, 0, b"{}") for i, (source, word) in enumerate(kinds)]
         tokens = [1 + i % 4 for i in range(len(kinds))]
         cap = data.draw(st.sampled_from(["3docs", "34%", "60%", "100%"]))

@@ -6,6 +6,8 @@ ones come: at most twice what is kept, and a slack. What is out is out for good,
     beyond `count`, or what `tokens` hold    as many better rows are kept, and only better ones replace them
     beyond `per_source`                      as many better rows of its source are kept, and the same holds
 
+Under `tokens` and `per_source` together a row may give way to a lighter one of its source: what is kept may end
+before the tokens do, and is the beginning of the full sort all the same.
 Ties go to the row that came first, however the stream is cut into batches.
 """
 
@@ -64,6 +66,8 @@ class Lowest:
             self._beyond[codes[near & ~within]] = True
             near &= within
         rows = np.flatnonzero(near)
+        if not len(rows):
+            return
         self._parts.append((keys[rows], rows + first, tokens[rows], codes[rows]))
         self._held += len(rows)
         if self._held > 2 * self._kept + _SLACK:
