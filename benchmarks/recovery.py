@@ -6,6 +6,7 @@ averaged over the sources that hold at least K more. Each method is fitted and s
 are taken as `gotd choose` takes them: near duplicates of a better document are passed over.
 
     python benchmarks/recovery.py [--data DIR] [--documents 60000] [--encoder lsa]
+    python benchmarks/recovery.py --vectors --encoder static        what is done to the vectors, gotd alone
 """
 
 from __future__ import annotations
@@ -42,6 +43,20 @@ VARIANTS = {
     "gotd, not debiased": replace(FitSettings(), debias=False),
     "gotd, as published": FitSettings().as_published(),
 }
+# What `--vectors` compares: the same vectors, prepared in other ways; whitening wants a larger reg (docs/log.md).
+VECTORS = {
+    "gotd": FitSettings(),
+    "reg 0.2": replace(FitSettings(), reg=0.2),
+    "not centred": replace(FitSettings(), centre=False),
+    "whitened by half": replace(FitSettings(), whiten=0.5),
+    "whitened by half, reg 0.2": replace(FitSettings(), whiten=0.5, reg=0.2),
+    "whitened": replace(FitSettings(), whiten=1.0),
+    "whitened, reg 0.2": replace(FitSettings(), whiten=1.0, reg=0.2),
+    "top 1 removed": replace(FitSettings(), remove_top=1),
+    "top 3 removed": replace(FitSettings(), remove_top=3),
+}
+# Fitted on the texts of each pair anew; any other encoder gives a text one vector.
+FITTED = ("lsa", "lsa+static")
 
 
 def main() -> None:
@@ -51,11 +66,15 @@ def main() -> None:
     parser.add_argument("--encoder", default="lsa")
     parser.add_argument("--skip", nargs="*", default=[], choices=SCORED, help="methods to leave out")
     parser.add_argument("--seed", type=int, default=0, help="of the order in which documents become the target")
+    parser.add_argument("--vectors", action="store_true", help="compare what is done to the vectors, not methods")
+    parser.add_argument("--cache", type=Path, help="an .npy file to keep the pool's vectors in, or to take them from")
     given = parser.parse_args()
     use_cores(2)
+    variants, skip = (VECTORS, list(SCORED)) if given.vectors else (VARIANTS, given.skip)
     texts = Texts.of(given.data)
     pool = sample(texts.candidates, Fields(), given.documents, 0).documents
     order = np.random.default_rng(given.seed).permutation(len(pool))
+    known = None if given.encoder in FITTED else embedded(pool, given.encoder, given.cache)[order]
     pool = [pool[i] for i in order]
     sources = np.array([document.source for document in pool])
     names, counts = np.unique(sources, return_counts=True)
@@ -64,10 +83,11 @@ def main() -> None:
     seconds: dict[str, float] = defaultdict(float)
     for name, count in zip(names.tolist(), counts.tolist()):
         if name != common and count >= HALF + BUDGETS[0]:
-            for method, found in one_pair(pool, sources, name, common, given.encoder, given.skip, seconds).items():
+            found = one_pair(pool, sources, name, common, given.encoder, known, variants, skip, seconds)
+            for method, taken in found.items():
                 for budget in BUDGETS:
                     if count - HALF >= budget:
-                        shares[method, budget].append(float((found[:budget] == name).mean()))
+                        shares[method, budget].append(float((taken[:budget] == name).mean()))
     pairs = {budget: len(shares["gotd", budget]) for budget in BUDGETS}
     rows = [
         [method, *(f"{np.mean(shares[method, b]):.1%}" if pairs[b] else "-" for b in BUDGETS), f"{seconds[method]:.0f}"]
@@ -83,18 +103,27 @@ def one_pair(
     rare: str,
     common: str,
     encoder_name: str,
+    known: NDArray[np.float32] | None,
+    variants: dict[str, FitSettings],
     skip: list[str],
     seconds: dict[str, float],
 ) -> dict[str, NDArray[np.str_]]:
-    """The sources of the pool in the order in which each method would take them."""
+    """The sources of the pool in the order in which each method would take them.
+
+    Args:
+        known: vectors of the pool (n, d), where the encoder is not fitted on the texts of the pair.
+    """
     taken = np.concatenate([np.flatnonzero(sources == name)[:HALF] for name in (rare, common)])
     left = np.setdiff1d(np.arange(len(pool)), taken)
     target = [pool[i].text for i in taken]
     rest = [pool[i] for i in left]
     texts = [document.text for document in rest]
     size = min(len(rest), FitSettings().fit_sample)
-    encoder = fit_encoder(encoder_name, texts[:size] + target)
-    vectors, wanted = encoder.encode(texts), encoder.encode(target)
+    encoder = fit_encoder(encoder_name, texts[:size] + target)  # loaded again for each pair, where it is not fitted
+    if known is None:
+        vectors, wanted = encoder.encode(texts), encoder.encode(target)
+    else:
+        vectors, wanted = known[left], known[taken]
     found = {}
 
     def ranked(name: str, scores: NDArray[np.float32], started: float) -> None:
@@ -102,7 +131,7 @@ def one_pair(
         found[name] = sources[left[taken_first(rest, scores)]]
 
     potentials: dict[str, Potential] = {}
-    for name, settings in VARIANTS.items():
+    for name, settings in variants.items():
         started = time.perf_counter()
         potentials[name] = fitted(encoder, vectors[:size], wanted, settings)
         ranked(name, potentials[name].score(vectors), started)
@@ -122,6 +151,19 @@ def one_pair(
         )
         ranked(name, method.score(batch), started)
     return found
+
+
+def embedded(pool: list[Document], encoder: str, cache: Path | None) -> NDArray[np.float32]:
+    """Vectors of the pool (n, d); a transformer takes minutes, so they may be kept."""
+    if cache is not None and cache.exists():
+        vectors: NDArray[np.float32] = np.load(cache)
+        if len(vectors) != len(pool):
+            raise SystemExit(f"{cache} holds {len(vectors)} vectors and the pool {len(pool)} documents; delete it")
+        return vectors
+    vectors = fit_encoder(encoder, []).encode([document.text for document in pool])
+    if cache is not None:
+        np.save(cache, vectors)
+    return vectors
 
 
 def taken_first(documents: list[Document], scores: NDArray[np.float32]) -> list[int]:

@@ -277,6 +277,8 @@ def _remarks(found: Mapping[str, Any]) -> Iterator[Text]:
     for row in targets:
         if row["stability"]:
             yield Text(f"Those of {_plain(row['name'])} alone on {_agreement(row['stability'])}.")
+    if tiers := found.get("tiers"):
+        yield Text(f"{kept_by_tiers(tiers)}.")
     if trimmed := found.get("fit", {}).get("trimmed"):
         yield Text(f"{len(trimmed):,} target documents were trimmed: see manifest.json.")
     elif (quality.get("pull") or 0) >= PULL_WARNS_AT:
@@ -292,6 +294,7 @@ def _remarks(found: Mapping[str, Any]) -> Iterator[Text]:
         yield Text(f"{passed_over}: see duplicates.parquet.")
     if not found["filled"]:
         add = "candidates" if found.get("from_target") is None else "to the target"
+        add = "candidates, or pass a longer --shortlist" if found.get("tiers") else add
         nothing_more = f"duplicates and caps left nothing more to choose; add {add}"
         yield Text.assemble(("The budget is not full", "bold"), f": {nothing_more}.")
     turns = found.get("turns")
@@ -304,6 +307,12 @@ def _remarks(found: Mapping[str, Any]) -> Iterator[Text]:
     if found["transport"]["after"] >= found["transport"]["random"]:
         as_close = "a random choice brings the reference as close to the target"
         yield Text.assemble(("Not better than random here", "bold"), f": {as_close}.")
+
+
+def kept_by_tiers(told: Mapping[str, Any]) -> str:
+    """What share of the best by the dear encoder its shortlist holds, as far as the probe can tell."""
+    held = f"The shortlist of {told['shortlist']:,} holds about {told['share']:.0%} of --fine's best {told['best']:,}"
+    return f"{held} ({told['low']:.0%} to {told['high']:.0%} at 95% confidence, by {told['probed']:,} others)"
 
 
 def _next(selection: Selection) -> Iterator[str]:

@@ -10,6 +10,8 @@ run one by one with `gotd fit`, `gotd score` and `gotd choose`, with the same re
 
 from __future__ import annotations
 
+import os
+import shutil
 import tempfile
 import time
 from collections.abc import Mapping
@@ -27,12 +29,15 @@ from gotd.selection.mix import WarmUp
 from gotd.selection.tokens import identity
 from gotd.stages.choose import Selection, check_rounds, checked, choose
 from gotd.stages.domains import domains
+from gotd.stages.embeddings import FOLDER as KEPT
+from gotd.stages.embeddings import Kept, check_place
 from gotd.stages.fit import FitSettings, fit
 from gotd.stages.picking import MIX, Mix, PickSettings
 from gotd.stages.score import TextMass, score
 from gotd.stages.scores import REJECTS
 from gotd.stages.sharing import check_shares
 from gotd.stages.targets import Targets, aims, check_aims, described, inputs_of
+from gotd.stages.tiers import check_tiers, refine
 
 IN_DOMAIN = "in-domain"
 IN_DOMAIN_SOURCES = 3
@@ -49,6 +54,11 @@ def select(
     method: str = "gotd",
     method_options: Mapping[str, Any] | None = None,
     encoder: str = "lsa",
+    coarse: str | None = None,
+    fine: str | None = None,
+    probe: int | None = None,
+    embeddings: Path | str | None = None,
+    keep_embeddings: bool = False,
     reg: float | None = None,
     debias: bool | None = None,
     centre: bool | None = None,
@@ -95,7 +105,11 @@ def select(
             3 if left out), `nearest`, `round-robin`, `mmd`, `dsir`, `knn-kde` or `all-target`: see docs/methods.md.
             Transport before and after is measured all the same.
         method_options: of that method alone, such as `{"kind": "mean"}` of `nearest`.
-        encoder: see `gotd.encoders.KNOWN_SPECS`.
+        encoder: see `gotd.encoders.KNOWN_SPECS`, or the folder of a selector whose encoder serves again.
+        coarse, fine: two encoders instead of one: `coarse` scores the pool, `fine` the best `shortlist` budgets of it.
+        probe: documents that are not on that shortlist and that `fine` scores too, to say what share of its best the
+            shortlist holds; left out, as many as the budget holds, and 1000 at least.
+        embeddings, keep_embeddings: see `score`.
         reg, debias, centre, whiten, remove_top, cost, fit_sample, target_sample, text_mass, trim, seed: see
             `FitSettings`.
         paper: the published settings where reg, debias, centre, whiten and trim are left out.
@@ -141,7 +155,19 @@ def select(
     goals = aims(target, avoid)
     check_aims(settings.method, goals)
     check_shares(target_shares, [goal.name for goal in goals if not goal.avoid], rounds, settings.method)
+    excluded = {
+        f"method {method}": method != "gotd",
+        "--target-shares": target_shares is not None,
+        "kept embeddings": keep_embeddings or embeddings is not None,
+    }
+    other = next((name for name, found in excluded.items() if found), None)
+    tiers = check_tiers(coarse, fine, shortlist, probe, encoder, other)
+    if tiers is not None:
+        settings = replace(settings, encoder=tiers.fine)
     folder = Path(output) if output is not None else Path(tempfile.mkdtemp(prefix="gotd-"))
+    kept = None if embeddings is None else Kept.load(embeddings)
+    if kept is not None:
+        check_place(kept, folder, overwrite)
     asked = {
         **asdict(settings),
         "fields": asdict(where),
@@ -149,6 +175,9 @@ def select(
         "budget": str(wanted),
         **asdict(how),
         "keep": keep,
+        **({} if tiers is None else {"coarse": coarse, "probe": probe}),
+        **({"keep_embeddings": True} if keep_embeddings else {}),
+        **({} if kept is None else {"embeddings": kept.key}),
         "polish": polish,
         "tokenizer": identity(tokenizer),
         "on_error": on_error,
@@ -162,13 +191,14 @@ def select(
     if artifact.finished is not None:
         return Selection.load(folder)
     work = folder / ".work"
+    first = settings if tiers is None else replace(settings, encoder=tiers.coarse)
     sources = None
     if keep is not None:
         near = domains(
             candidates,
             target,
             keep=keep,
-            settings=settings,
+            settings=first,
             fields=where,
             target_fields=target_fields,
             on_error=on_error,
@@ -176,22 +206,23 @@ def select(
             progress=progress,
         )
         sources = [domain.source for domain in near if domain.kept]
-    fit(
-        target,
-        reference if reference is not None else candidates,
-        work / "selector",
-        avoid=avoid,
-        settings=settings,
-        fields=where,
-        target_fields=target_fields,
-        on_error=on_error,
-        device=device,
-        progress=progress,
-    )
+    for name, chosen_by in (("selector", settings), *(() if tiers is None else (("coarse", first),))):
+        fit(
+            target,
+            reference if reference is not None else candidates,
+            work / name,
+            avoid=avoid,
+            settings=chosen_by,
+            fields=where,
+            target_fields=target_fields,
+            on_error=on_error,
+            device=device,
+            progress=progress,
+        )
     score(
-        work / "selector",
+        work / ("selector" if tiers is None else "coarse"),
         candidates,
-        work / "scores",
+        work / ("scores" if tiers is None else "coarse-scores"),
         fields=where,
         on_error=on_error,
         sources=sources,
@@ -200,9 +231,27 @@ def select(
         held_out=held_out,
         polish=polish,
         tokenizer=tokenizer,
+        embeddings=embeddings,
+        keep_embeddings=keep_embeddings,
         device=device,
         progress=progress,
     )
+    if tiers is not None:
+        refined = refine(
+            work / "selector",
+            work / "coarse-scores",
+            work / "scores",
+            wanted,
+            shortlist=shortlist,
+            probe=probe,
+            seed=seed,
+            tokenizer=tokenizer,
+            workers=workers,
+            executor=executor,
+            device=device,
+            progress=progress,
+        )
+        budget = refined.manifest["tiers"]["budget"]
     picking = {**asdict(how), "warm_up": warm_up}
     chosen = choose(work / "scores", budget, work / "chosen", **picking, format=format, seed=seed, progress=progress)
     return _finished(artifact, work, chosen, sources, separate=reference is not None, started=started)
@@ -213,11 +262,14 @@ def _finished(
 ) -> Selection:
     """The files of the three stages in one folder, with one manifest."""
     folder = artifact.folder
-    fitted = read_json(work / "selector" / MANIFEST)
+    fitted, scored = (read_json(work / stage / MANIFEST) for stage in ("selector", "scores"))
     _add_rejects(folder, work, fitted, separate=separate)
     for path in sorted((work / "chosen").iterdir()):
         if path.name not in (MANIFEST, REJECTS):
             path.replace(folder / path.name)
+    if (work / "scores" / KEPT).exists():
+        # Copied, not moved: where shards are in quarantine, the same command goes on with what is in the workplace.
+        shutil.copytree(work / "scores" / KEPT, folder / KEPT, dirs_exist_ok=True, copy_function=_linked)
     found = {name: value for name, value in chosen.manifest.items() if name not in artifact.asked}
     seconds = {
         "fit": sum(fitted["seconds"].values()),
@@ -230,6 +282,7 @@ def _finished(
             **found,
             "fit": {name: fitted[name] for name in ("counts", "trimmed", "encoder", "bytes")},
             "kept_sources": sources,
+            **({"embeddings": scored["embeddings"]} if "embeddings" in scored else {}),
             "seconds": seconds,
             "documents_per_second": {
                 "score": found["documents_per_second"],
@@ -238,6 +291,15 @@ def _finished(
         }
     )
     return Selection.load(folder)
+
+
+def _linked(source: str, target: str) -> None:
+    """The same file under a second name; a copy where the file system has no such thing."""
+    Path(target).unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def fit_settings(

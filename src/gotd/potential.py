@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from gotd.durable import settle, temporary
-from gotd.encoders import Encoder, restore_encoder
+from gotd.encoders import Encoder, fit_encoder, restore_encoder
 from gotd.errors import ArtifactError, InputError, SettingsError
 from gotd.selection import several
 from gotd.selection.gradient import Objective, marginal_error, polished
@@ -283,6 +283,13 @@ class Potential:
             settings=about["settings"],
             method=None if other is None else restore_method(other, _under(_METHOD, tensors)),
         )
+
+
+def encoder_for(spec: str, texts: Sequence[str], *, device: str = "auto", seed: int = 0) -> Encoder:
+    """The encoder of the selector in the folder `spec`, as it was fitted there; of any other spec see `fit_encoder`."""
+    if spec and (Path(spec) / FILE_NAME).is_file():
+        return Potential.load(spec, device=device).encoder
+    return fit_encoder(spec, texts, device=device, seed=seed)
 
 
 def _under(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -2,13 +2,14 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from gotd.encoders import fit_encoder, restore_encoder, transformer
+from gotd.encoders import batching, fit_encoder, restore_encoder
 from gotd.encoders.transformer import masked_mean
 from gotd.errors import ArtifactError, InputError, SettingsError
 
@@ -96,18 +97,18 @@ def test_small_token_budgets_and_windows_change_nothing(bert: Path, monkeypatch:
     encoder = fit_encoder(f"hf:{bert}", [], device="cpu")
     texts = [*TEXTS, *(text + " cat" for text in TEXTS)] * 3
     expected = encoder.encode(texts)
-    monkeypatch.setattr(transformer, "BATCH_TOKENS", 20)
-    monkeypatch.setattr(transformer, "WINDOW_TEXTS", 4)
+    monkeypatch.setattr(batching, "BATCH_TOKENS", {"cpu": 20})
+    monkeypatch.setattr(batching, "WINDOW_TEXTS", 4)
     np.testing.assert_allclose(encoder.encode(texts), expected, atol=1e-5)
 
 
 def test_batches_are_of_like_length_and_within_the_budget() -> None:
     lengths = np.random.default_rng(0).integers(0, 256, 3000).tolist()
-    runs = [[lengths[row] for row in rows] for rows in transformer._by_length(lengths)]
+    runs = [[lengths[row] for row in rows] for rows in batching.by_length(lengths, 4096)]
     assert sorted(length for run in runs for length in run) == sorted(length for length in lengths if length)
-    assert all(max(run) * len(run) <= transformer.BATCH_TOKENS for run in runs)
+    assert all(max(run) * len(run) <= 4096 for run in runs)
     padded = sum(max(run) * len(run) for run in runs)
-    assert padded < 1.3 * sum(lengths)
+    assert padded < 1.02 * sum(lengths)
 
 
 def test_long_texts_are_cut_where_the_model_ends(bert: Path) -> None:
@@ -213,3 +214,18 @@ def test_a_sentence_transformers_id_goes_to_the_library(monkeypatch: pytest.Monk
     with pytest.raises(SettingsError, match='"sentence-transformers/some-model" could not be loaded: offline'):
         fit_encoder("sentence-transformers/some-model", [])
     assert asked == [("sentence-transformers/some-model", {"device": "cpu", "trust_remote_code": False})]
+
+
+def test_a_sentence_model_is_given_tokens_and_agrees_with_the_library(sentence_folder: Path) -> None:
+    encoder = fit_encoder(str(sentence_folder), [], device="cpu")
+    assert encoder.by_tokens
+    np.testing.assert_allclose(encoder.encode(TEXTS), replace(encoder, by_tokens=False).encode(TEXTS), atol=1e-6)
+
+
+def test_a_sentence_model_with_a_prompt_is_left_to_the_library(sentence_folder: Path, tmp_path: Path) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(str(sentence_folder), device="cpu")
+    model.prompts, model.default_prompt_name = {"query": "dog dog dog dog"}, "query"
+    model.save_pretrained(str(tmp_path))
+    assert not fit_encoder(str(tmp_path), [], device="cpu").by_tokens

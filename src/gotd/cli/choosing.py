@@ -21,6 +21,7 @@ from gotd.cli import options as opt
     help="What the model was trained on.  [default: a sample of the pool]",
 )
 @opt.chain(opt.budget, opt.output, opt.method(*opt.scored_methods, "in-domain"), opt.fitting, opt.trim)
+@opt.chain(opt.tiers, opt.embeddings)
 @click.option("--keep", type=click.IntRange(1), help="Score only the sources nearest to the target, so many.")
 @click.option("--report", is_flag=True, help="Write report.html too, a page about the selection.")
 @opt.chain(
@@ -114,8 +115,8 @@ def fit(as_json: bool, **given: Any) -> None:
 @click.command()
 @click.argument("selector", type=click.Path(path_type=Path))
 @click.argument("pool", nargs=-1, required=True, shell_complete=opt.files)
-@opt.chain(opt.output, opt.fields, opt.held_out, opt.tokenizer, opt.on_error, opt.workers, opt.executor, opt.ranks)
-@opt.chain(opt.device)
+@opt.chain(opt.output, opt.fields, opt.held_out, opt.tokenizer, opt.embeddings, opt.on_error)
+@opt.chain(opt.workers, opt.executor, opt.ranks, opt.device)
 @click.option(
     "--polish",
     default=3,

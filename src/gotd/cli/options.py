@@ -114,11 +114,41 @@ dedup = click.option(
     help="Drop documents that say the same as a better one.",
 )
 cap = click.option("--max-per-source", help="The most one source may have: 40% or 2000docs.")
+
+
+def _times(context: click.Context, flag: click.Parameter, value: str) -> float:
+    """`10`, or `10x`."""
+    return float(click.FLOAT(value.strip().removesuffix("x"), flag, context))
+
+
 shortlist = click.option(
     "--shortlist",
-    default=10.0,
+    callback=_times,
+    metavar="NUMBER",
+    default="10",
     show_default=True,
-    help="How many budgets of the best documents --rounds chooses from.",
+    help="How many budgets of the best documents --rounds chooses from, and --fine scores again: 10 or 10x.",
+)
+embeddings = chain(
+    click.option("--keep-embeddings", is_flag=True, help="Keep the vectors beside the scores, for other targets."),
+    click.option(
+        "--embeddings",
+        type=click.Path(path_type=Path),
+        metavar="FOLDER",
+        help="Take the vectors kept in this folder of scores instead of embedding again.",
+    ),
+)
+tiers = chain(
+    click.option("--coarse", metavar="ENCODER", help="A cheap encoder, that scores the whole pool. Wants --fine."),
+    click.option(
+        "--fine", metavar="ENCODER", help="The encoder that scores the best --shortlist of it again, and decides."
+    ),
+    click.option(
+        "--probe",
+        type=click.IntRange(0),
+        help="Other documents that --fine scores, to say what share of its best --coarse kept.  [default: the budget, "
+        "1000 at least]",
+    ),
 )
 
 
@@ -240,7 +270,8 @@ fitting = chain(
         "--encoder",
         default="lsa",
         show_default=True,
-        help="lsa, static, lsa+static, sentence-transformers/NAME, hf:NAME, model2vec:NAME or a folder.",
+        help="lsa, static, lsa+static, sentence-transformers/NAME, hf:NAME, onnx:NAME, model2vec:NAME, the folder of "
+        "a model, or that of a selector whose encoder serves again.",
     ),
     click.option("--reg", type=float, help="Entropy strength, a fraction of the mean cost.  [default: 0.1]"),
     click.option("--debias/--no-debias", default=None, help="Gradient of the Sinkhorn divergence.  [default: debias]"),

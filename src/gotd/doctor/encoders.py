@@ -14,6 +14,7 @@ _EXTRAS = (
     ("static", ("model2vec", "wordllama"), "static"),
     ("model2vec:NAME", ("model2vec",), "static"),
     ("sentence-transformers/NAME", ("sentence_transformers",), "transformers"),
+    ("onnx:NAME", ("onnx", "onnxruntime", "onnxscript", "transformers", "tokenizers"), "onnx"),
     ("hf:NAME", ("transformers", "tokenizers"), "transformers"),
 )
 

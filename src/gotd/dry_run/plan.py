@@ -146,6 +146,10 @@ def dry_run(
         InputError, SettingsError: what `select` would stop at before its work begins, and what a sample shows.
     """
     started = time.perf_counter()
+    if others.get("coarse") or others.get("fine"):
+        raise SettingsError(
+            "--dry-run knows one encoder; leave out --coarse and --fine, and look at each with --encoder"
+        )
     wanted = checked(budget, format, max_per_source)
     given = {name: others[name] for name in FitSettings.__dataclass_fields__ if name in others}
     given = {name: value for name, value in given.items() if name not in ("reg", "debias", "centre")}

@@ -26,10 +26,10 @@ from gotd.corpus import Document, Fields, Reject, Shard, read
 from gotd.corpus.batches import Batch
 from gotd.corpus.readers import batches
 from gotd.dry_run.sizes import Side
-from gotd.encoders import Encoder, fit_encoder
+from gotd.encoders import Encoder
 from gotd.encoders.precomputed import Precomputed
 from gotd.engine.run import one_thread
-from gotd.potential import Potential
+from gotd.potential import Potential, encoder_for
 from gotd.selection.budget import estimated_tokens
 from gotd.selection.duplicates import Deduplicator, Mode
 from gotd.stages.fit import FitSettings, fitted
@@ -173,7 +173,7 @@ def _fit(texts: Sequence[str], settings: FitSettings, device: str) -> tuple[Enco
     """The encoder as the sample gives it, and what it costs to fit or load one."""
 
     def fit(some: Sequence[str]) -> Encoder:
-        return fit_encoder(settings.encoder, some, device=device, seed=settings.seed)
+        return encoder_for(settings.encoder, some, device=device, seed=settings.seed)
 
     few = texts[::4]
     fit(few)  # the first loads libraries

@@ -9,6 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from gotd.encoders.local import require
 from gotd.encoders.protocol import Encoder
 from gotd.errors import ArtifactError, SettingsError
 
@@ -18,6 +19,7 @@ KNOWN_SPECS = (
     "lsa+static",
     "sentence-transformers/NAME",
     "hf:NAME",
+    "onnx:NAME",
     "model2vec:NAME",
     "precomputed",
 )
@@ -59,6 +61,10 @@ def restore_encoder(config: Mapping[str, Any], tensors: Mapping[str, NDArray[Any
         from gotd.encoders.precomputed import Precomputed
 
         encoder = Precomputed(config["dim"])
+    elif config["kind"] == "onnx":
+        from gotd.encoders.onnx import restore_onnx
+
+        encoder = restore_onnx(config, tensors)
     else:
         encoder = _load(spec, device)
     if encoder.fingerprint != config["fingerprint"]:
@@ -81,6 +87,11 @@ def _load(spec: str, device: str) -> Encoder:
         from gotd.encoders.model2vec import load_model2vec
 
         return load_model2vec(name, spec)
+    if kind == "onnx" and name:
+        from gotd.encoders.onnx import PACKAGES, export_onnx
+
+        require(spec, PACKAGES, "onnx")
+        return export_onnx(_load(name, "cpu"), spec)
     if kind == "hf" and name:
         from gotd.encoders.transformer import load_transformer
 

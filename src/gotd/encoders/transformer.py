@@ -8,7 +8,7 @@ is never averaged in, so a text has one vector (up to rounding) whatever stands 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gotd.encoders import batching
 from gotd.encoders.local import load, require
-from gotd.encoders.protocol import encodable
 from gotd.encoders.weights import precision, resolve_device, weights_digest
 from gotd.errors import SettingsError
 
@@ -25,10 +25,6 @@ if TYPE_CHECKING:
     import torch
 
 MAX_TOKENS = 256
-# A batch holds at most this many tokens, padding among them; a window of texts is tokenised and sorted at a
-# time.
-BATCH_TOKENS = 16_384
-WINDOW_TEXTS = 4_096
 TOKENIZER_FILES = ("tokenizer*", "vocab*", "*.model", "*.tiktoken", "tekken.json")
 
 
@@ -51,27 +47,19 @@ class Transformer:
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """(n, d) vectors; all zero for a text without a token, as "" is to a decoder."""
-        vectors = np.zeros((len(texts), self.dim), np.float32)
-        for start in range(0, len(texts), WINDOW_TEXTS):
-            window = [encodable(text) for text in texts[start : start + WINDOW_TEXTS]]
-            tokens = self.tokenizer(window, truncation=True, max_length=self.max_tokens)["input_ids"]
-            for rows in _by_length([len(text) for text in tokens]):
-                vectors[start + rows] = self._encode_batch([tokens[row] for row in rows])
-        return vectors
-
-    def _encode_batch(self, tokens: Sequence[Sequence[int]]) -> NDArray[np.float32]:
-        import torch
-
-        device = self.model.device
         # The model's own pad token where it has one: RoBERTa counts its positions by it.
-        ids = torch.full((len(tokens), max(map(len, tokens))), self.tokenizer.pad_token_id or 0)
-        mask = torch.zeros_like(ids)
-        for row, text in enumerate(tokens):
-            ids[row, : len(text)] = torch.tensor(text)
-            mask[row, : len(text)] = 1
-        with torch.inference_mode():
-            hidden = self.model(input_ids=ids.to(device), attention_mask=mask.to(device)).last_hidden_state
-            return masked_mean(hidden, mask.to(device)).cpu().numpy()
+        pad = self.tokenizer.pad_token_id or 0
+        return batching.encode(texts, self.dim, self.model.device.type, self.tokens, self.embed, pad)
+
+    def tokens(self, texts: list[str]) -> batching.Tokens:
+        """The tokens of each text, cut at `max_tokens`."""
+        found: batching.Tokens = self.tokenizer(texts, truncation=True, max_length=self.max_tokens)["input_ids"]
+        return found
+
+    def embed(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Vectors (k, d) of tokens (k, t) and their mask (k, t)."""
+        ids, mask = ids.to(self.model.device), mask.to(self.model.device)
+        return masked_mean(self.model(input_ids=ids, attention_mask=mask).last_hidden_state, mask)
 
     def config(self) -> dict[str, Any]:
         return {
@@ -91,16 +79,6 @@ def masked_mean(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     # Not a product with the mask: a padded position may hold inf or NaN, and 0 * NaN is NaN.
     kept = hidden.float().masked_fill(mask.unsqueeze(-1) == 0, 0.0)
     return kept.sum(1) / mask.sum(1, keepdim=True).clamp(min=1)
-
-
-def _by_length(lengths: Sequence[int]) -> Iterator[NDArray[np.int64]]:
-    """Rows in runs of like length, longest first, within BATCH_TOKENS; rows without a token are left out."""
-    order = np.argsort(-np.asarray(lengths), kind="stable")
-    order = order[np.asarray(lengths)[order] > 0]
-    while len(order):
-        size = max(1, BATCH_TOKENS // lengths[order[0]])
-        yield order[:size]
-        order = order[size:]
 
 
 def load_transformer(name: str, spec: str, device: str = "auto") -> Transformer:

@@ -13,6 +13,7 @@ from gotd.stages.score import ASK_AT
 
 AGREE = 0.75  # two halves of the target: below it, which documents are best depends on which examples were given
 REJECTED = 0.01
+KEPT = 0.9  # of the best by the better of two encoders: below it, the cheaper one decides too
 _LEVEL = 0.02  # of the distance: a change that counts as none
 
 
@@ -77,6 +78,8 @@ def checks(manifest: Mapping[str, Any], potential: Potential, missing: int) -> l
     turns = manifest["turns"]
     if turns is not None and turns["used"] > turns["exact"]:
         found.append(Check(False, "Not all in turn", f"{turns['advice'] or 'The lists hold no more documents'}."))
+    if "tiers" in manifest:
+        found.insert(0, _tiers(manifest["tiers"]))
     if potential.method is not None:
         found.insert(0, Check(False, f"Chosen by {potential.method.name}", _OTHER))
     return [*found, _budget(manifest), _rows(manifest), _inputs(missing)]
@@ -92,6 +95,15 @@ def _against_random(manifest: Mapping[str, Any]) -> Check:
     if after < random:
         return Check(True, "Better than random", f"{said}; with a random choice, {random:.4f}.")
     return Check(False, "Not better than random", f"{said}; a random choice comes to {random:.4f}.")
+
+
+def _tiers(told: Mapping[str, Any]) -> Check:
+    said = (
+        f"The better one saw a shortlist of {told['shortlist']:,} alone, and so does this page. It holds about "
+        f"{told['share']:.0%} of the best {told['best']:,} ({told['low']:.0%} to {told['high']:.0%})"
+    )
+    good = told["share"] >= KEPT
+    return Check(good, "Two encoders", f"{said}." if good else f"{said}. Pass a longer --shortlist.")
 
 
 def _scale(before: float) -> Check:

@@ -40,6 +40,7 @@ from gotd.stages.score import masses, points_of
 from gotd.stages.scores import NAME, REJECTS, Scores, own_column
 from gotd.stages.sharing import Lists, check_shares, divided, joined, parse_shares, share_out
 from gotd.stages.target_alone import target_alone
+from gotd.stages.tiers import COARSE, PROBE, of_whole_pool
 from gotd.transport import Measure, summarised
 
 _SOLVE_AGAIN_ON = 5_000
@@ -173,7 +174,8 @@ def choose(
     progress("solving again", 2, 3)
     random = _fetched(scored, ranking.random, fields)
     worst = _fetched(scored, ranking.worst, fields)
-    for name in (NAME, REJECTS, FILE_NAME):
+    tiers = scored.manifest.get("tiers")
+    for name in (NAME, REJECTS, FILE_NAME, *((COARSE, PROBE) if tiers else ())):
         shutil.copyfile(scored.folder / name, artifact.folder / name)
     artifact.finish(
         {
@@ -184,6 +186,7 @@ def choose(
             "duplicates": len(chosen.duplicates),
             "filled": chosen.full,
             "rejects": scored.manifest["rejects"],
+            **({"tiers": tiers} if tiers else {}),
             "quarantined": scored.manifest.get("quarantined", []),
             "from_target": choice.from_target,
             "sources": _by_source(scored.manifest["sources"], [] if choice.from_target else documents),
@@ -224,6 +227,7 @@ def _picked(
         more = Beyond(ranking.ended, ranking.beyond)
         chosen = pick(shortlist, ranking.best.tokens.tolist(), budget, ranking.size, how, potential, more)
         if not chosen.open:
+            ranking = of_whole_pool(ranking, scored, seed)
             return Choice(ranking, chosen, [shortlist[row] for row in chosen.rows])
         stretch *= 2
 

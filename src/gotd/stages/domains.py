@@ -13,10 +13,11 @@ from statistics import fmean
 import numpy as np
 
 from gotd.corpus import Document, Fields, Inputs, OnError, find
-from gotd.encoders import Encoder, fit_encoder
+from gotd.encoders import Encoder
 from gotd.encoders.precomputed import Precomputed
 from gotd.engine import Progress, silent
 from gotd.errors import InputError, SettingsError
+from gotd.potential import encoder_for
 from gotd.selection.gradient import between_halves
 from gotd.stages.fit import FitSettings, sample_alike
 from gotd.stages.score import vectors_of
@@ -132,7 +133,7 @@ def _encoder(settings: FitSettings, everything: list[Document], wanted: list[Doc
     if everything[0].vector is not None:
         return Precomputed(len(everything[0].vector))
     texts = [document.text for document in everything + wanted]
-    return fit_encoder(settings.encoder, texts, device=device, seed=settings.seed)
+    return encoder_for(settings.encoder, texts, device=device, seed=settings.seed)
 
 
 def _vectors(encoder: Encoder, documents: list[Document]) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from gotd.artifacts import open_artifact
 from gotd.corpus import Fields, File, Inputs, OnError, RejectWriter, Sampled, find, sample
-from gotd.encoders import Encoder, fit_encoder
+from gotd.encoders import Encoder
 from gotd.encoders.precomputed import Precomputed
 from gotd.engine import Progress, silent
 from gotd.errors import InputError, SettingsError
-from gotd.potential import Potential
+from gotd.potential import Potential, encoder_for
 from gotd.selection.methods import GOTD, Method, check_method, fit_method
 from gotd.selection.several import Wanted, accounts, fit_terms
 from gotd.stages.score import TextMass, masses, vectors_of
@@ -364,5 +364,5 @@ def _embedded(
         )
     texts = [[document.text for document in found] for found in documents]
     every = [text for some in texts for text in some]
-    encoder = fit_encoder(settings.encoder, every, device=device, seed=settings.seed)
+    encoder = encoder_for(settings.encoder, every, device=device, seed=settings.seed)
     return encoder, [encoder.encode(some) for some in texts]

@@ -27,6 +27,7 @@ import torch
 
 from gotd.artifacts import Artifact, open_artifact
 from gotd.corpus import Document, Fields, File, Inputs, OnError, Reject, RejectWriter, Shard, find, plan, read
+from gotd.encoders import Encoder
 from gotd.engine import Executor, Progress, Ran, check_executor, run, silent
 from gotd.errors import InputError, SettingsError
 from gotd.potential import FILE_NAME, Potential, Priced
@@ -34,12 +35,14 @@ from gotd.selection.budget import estimated_tokens
 from gotd.selection.contamination import Contamination
 from gotd.selection.methods import Batch, NearestLists
 from gotd.selection.tokens import Tokenizer, identity, load_tokenizer
+from gotd.stages.addresses import Addresses
+from gotd.stages.embeddings import FOLDER, REUSED, Kept, Vectors, check_keeping, check_place, collect, open_vectors
 from gotd.stages.ranks import Rank
 from gotd.stages.scores import CONTAMINATED, REJECTS, Scores, given_up, merge, own_column, repeats, schema_of
 from gotd.stages.turns import TurnScores, new_lists, save_lists, take_turns, told
 
 ASK_AT = 0.03  # below it the choice changes by less than half a per cent (docs/log.md)
-_BATCH = 1024
+_BATCH = 4096  # a transformer sorts so many by length, and tokenises the next quarter meanwhile
 _ON_GPU = {"transformer", "sentence-transformers"}
 
 TextMass = Literal["docs", "tokens"]
@@ -58,6 +61,9 @@ class ShardScorer:
         device: where a transformer encoder runs.
         held_out: files of texts that no candidate may share a run of words with.
         tokenizer: what counts tokens, or None where they are estimated.
+        embeddings: a folder of kept vectors to take in place of the encoder's, see `stages/embeddings.py`.
+        keep_embeddings: whether to write the vectors down.
+        wanted: the addresses to score, see `stages/addresses.py`, or None for all; others are only counted.
     """
 
     potential: Path
@@ -68,13 +74,18 @@ class ShardScorer:
     device: str
     held_out: tuple[str, ...] = ()
     tokenizer: str | None = None
+    embeddings: Path | None = None
+    keep_embeddings: bool = False
+    wanted: Path | None = None
 
     def __call__(self, shard: Shard, stem: Path) -> dict[str, Any]:
         potential = _loaded(self.potential, self.device)
         col = potential.no_mass()
         counts = {"read": 0, "scored": 0, "outside": 0, "rejected": 0}
         lists = new_lists(potential)
+        wanted = None if self.wanted is None else Addresses.of(self.wanted, shard.file)
         with (
+            open_vectors(potential.encoder, shard, stem, self.embeddings, self.keep_embeddings) as vectors,
             RejectWriter(stem.with_name(f"{stem.name}.rejects.jsonl")) as rejects,
             pq.ParquetWriter(
                 stem.with_name(f"{stem.name}.parquet"), schema_of(own_columns(potential)), compression="zstd"
@@ -86,7 +97,7 @@ class ShardScorer:
                     if isinstance(item, Reject):
                         rejects.write(item)
                         counts["rejected"] += 1
-                    elif self.sources is None or item.source in self.sources:
+                    elif (self.sources is None or item.source in self.sources) and (wanted is None or wanted.has(item)):
                         kept[row] = item
                     else:
                         counts["outside"] += 1
@@ -96,14 +107,14 @@ class ShardScorer:
                     counts["rejected"] += 1
                     del kept[reject.row]
                 if kept:
-                    table, mass = _scored(kept, potential, self, lists, counts["scored"])
+                    table, mass = _scored(kept, potential, self, vectors, lists, counts["scored"])
                     parts.write_table(table)
                     col += mass
                 counts["scored"] += len(kept)
         if lists is not None:
             save_lists(lists, stem)
         np.save(stem.with_name(f"{stem.name}.mass.npy"), col.numpy())
-        return counts
+        return counts if self.embeddings is None else counts | dict(zip(REUSED, (vectors.taken, vectors.fresh)))
 
     def _contaminated(self, kept: Mapping[int, Document], shard: Shard) -> list[Reject]:
         """Documents that share words with a held-out text, by row of the shard; `merge` places and words them."""
@@ -142,17 +153,28 @@ def _tokenizer(name: str) -> Tokenizer:
 
 
 def _scored(
-    kept: Mapping[int, Document], potential: Potential, how: ShardScorer, lists: NearestLists | None, first: int
+    kept: Mapping[int, Document],
+    potential: Potential,
+    how: ShardScorer,
+    vectors: Vectors,
+    lists: NearestLists | None,
+    first: int,
 ) -> tuple[pa.Table, torch.Tensor]:
     """The part's table for documents by their row in the shard, and the mass (m,) that each target receives.
 
     Args:
+        vectors: of the shard, where texts are embedded.
         lists: where candidates are listed if the method takes turns, by their row in the part's table.
         first: the row of the first of them there.
     """
     documents = list(kept.values())
     blind = potential.method is not None and not potential.method.needs_points
-    points = torch.empty(len(documents), 0) if blind else points_of(documents, potential)
+    if blind:
+        points = torch.empty(len(documents), 0)
+    elif documents[0].vector is not None:
+        points = points_of(documents, potential)
+    else:
+        points = potential.points(vectors.of(documents))
     texts = [d.text for d in documents]
     if how.tokenizer is None:
         tokens = np.array([estimated_tokens(text) for text in texts], dtype=np.int32)
@@ -237,6 +259,8 @@ def score(
     held_out: Inputs | None = None,
     polish: int = 3,
     tokenizer: str | None = None,
+    embeddings: Path | str | None = None,
+    keep_embeddings: bool = False,
     device: str = "auto",
     overwrite: bool = False,
     progress: Progress = silent,
@@ -261,9 +285,16 @@ def score(
         polish: further passes at most, made where the pool is the reference and the certificate asks for them.
         tokenizer: what counts tokens: a `tokenizer.json`, its folder, or a model's id on the hub; left out, tokens are
             estimated at four bytes each.
+        embeddings: a folder of `score` or `select` with kept vectors of this pool by the potential's encoder; what it
+            lacks is embedded.
+        keep_embeddings: keep the vectors in `output`/embeddings, as float16.
         device: where a transformer encoder runs.
         overwrite: replace what another command left in `output`.
         progress: called as work is done.
+
+    Raises:
+        ArtifactError: the kept vectors are another encoder's.
+        InputError: a file of the pool is not the one that was embedded.
     """
     started = time.perf_counter()
     if not polish >= 0:
@@ -280,7 +311,16 @@ def score(
         "sources": None if sources is None else sorted(sources),
         "polish": polish,
         "tokenizer": identity(tokenizer),
+        **({"keep_embeddings": True} if keep_embeddings else {}),
     }
+    shards = plan(files, chosen)
+    kept = None if embeddings is None else Kept.load(embeddings)
+    if kept is not None or keep_embeddings:
+        check_keeping(fitted)
+    if kept is not None:
+        check_place(kept, output, overwrite)
+        kept.check(fitted.encoder, shards)
+        settings["embeddings"] = kept.key
     test = find(held_out) if held_out else []
     inputs = {"pool": _listed(files), **({"held_out": _listed(test)} if test else {})}
     artifact = open_artifact(output, "score", settings, inputs, overwrite=overwrite, rank=rank.rank if rank else None)
@@ -295,9 +335,11 @@ def score(
         device,
         tuple(file.path for file in test),
         tokenizer,
+        None if kept is None else kept.folder,
+        keep_embeddings,
     )
     is_reference = sources is None and fitted.settings.get("reference_digests") == sorted(f.digest for f in files)
-    passes = _Passes(artifact, scorer, plan(files, chosen), workers, executor, progress)
+    passes = _Passes(artifact, scorer, shards, workers, executor, progress)
     if rank is not None:
         return passes.shared(fitted, rank)
     ran, fitted, errors, steps = passes.all(fitted, polish if is_reference else 0)
@@ -315,6 +357,7 @@ def score(
         own=own_columns(fitted),
         lost=ran.lost,
     )
+    reused = {name: merged.counts.pop(name, 0) for name in REUSED}
     if not merged.counts["scored"]:
         raise InputError(_nothing(artifact.folder, merged.counts, sources))
     fitted.save(artifact.folder)
@@ -328,6 +371,7 @@ def score(
             "sources": merged.sources,
             "marginal_error": max(errors, default=None),
             **({} if fitted.plain else {"marginal_errors": errors}),
+            **({} if kept is None else {"embeddings": {"from": str(kept.folder), **reused}}),
             "polish_steps": steps,
             "turns": None if taken is None else told(taken),
             "seconds": seconds,
@@ -357,6 +401,8 @@ class _Passes:
         step, fitted = self._begun(fitted)
         while True:
             ran = self._run(self.shards, step, fitted)
+            if self.scorer.keep_embeddings and step == 0:
+                collect(ran.done, self.artifact.folder, fitted.encoder)
             masses = [torch.from_numpy(np.load(part.stem.with_name(f"{part.stem.name}.mass.npy"))) for part in ran.done]
             col = torch.stack([fitted.no_mass(), *masses]).sum(0)
             errors = fitted.marginal_errors(col) if float(col.sum()) > 0 else []
@@ -376,15 +422,19 @@ class _Passes:
         return Scores(self.artifact.folder, {"shards": shards, "quarantined": given_up(ran.lost)})
 
     def _run(self, shards: Sequence[Shard], step: int, fitted: Potential) -> Ran:
+        scorer = replace(self.scorer, potential=self._path(step) / FILE_NAME)
+        if step and scorer.keep_embeddings:
+            # No pass embeds what the first has embedded.
+            scorer = replace(scorer, embeddings=self.artifact.folder / FOLDER, keep_embeddings=False)
         try:
             return run(
                 shards,
-                replace(self.scorer, potential=self._path(step) / FILE_NAME),
+                scorer,
                 self._parts,
                 f"{self.artifact.key}:{step}",
                 workers=self.workers,
                 executor=self.executor,
-                gpu=self.scorer.device != "cpu" and fitted.encoder.config().get("kind") in _ON_GPU,
+                gpu=on_gpu(scorer.device, fitted.encoder),
                 progress=self.progress,
             )
         finally:
@@ -408,6 +458,11 @@ class _Passes:
     @property
     def _parts(self) -> Path:
         return self.artifact.folder / "parts"
+
+
+def on_gpu(device: str, encoder: Encoder) -> bool:
+    """Whether the work is quicker with a GPU."""
+    return device != "cpu" and encoder.config().get("kind") in _ON_GPU
 
 
 def _listed(files: Sequence[File]) -> list[str]:

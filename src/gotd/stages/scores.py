@@ -49,7 +49,7 @@ SCHEMA = pa.schema(
         ("row", pa.int64()),  # 1-based in the shard, to name duplicates by
     ]
 )
-_WITHIN = ("key", "row")
+WITHIN = ("key", "row")
 _KEYED = np.dtype([("key", np.uint64), ("row", np.int64)])
 _SORTED = 1 << 22  # keys that are sorted together
 _GROUP = 1 << 17  # rows of a row group: what is read of each costs once a group
@@ -143,7 +143,7 @@ def merge(
         own: the columns of targets of their own.
         lost: shards in quarantine: each is named among the rejects, and counted as nothing, since no row was read.
     """
-    written = pa.schema([field for field in schema_of(own) if field.name not in _WITHIN])
+    written = pa.schema([field for field in schema_of(own) if field.name not in WITHIN])
     numbers = {file.path: number for number, file in enumerate(files)}
     first = 0
     counts = Counter({"read": 0, "scored": 0, "outside": 0, "rejected": 0})

@@ -131,6 +131,9 @@ def size(
     """
     check_mix(mix, warm_up)
     scored = Scores.within(scores)
+    if tiers := scored.manifest.get("tiers"):
+        short = f"--fine scored a shortlist of {tiers['shortlist']} alone"
+        raise SettingsError(f"{scores}: {short}; score the pool with `gotd score {scores}` first")
     pool = int(scored.manifest["counts"]["scored"])
     most = min(pool, max(1000, min(_MOST, pool // 10))) if limit is None else limit
     potential = Potential.load(scored.folder)
