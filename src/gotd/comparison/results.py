@@ -154,19 +154,22 @@ def results(config: Config, cells: Sequence[Told], folder: Path) -> Results:
 
 def _of_task(config: Config, cells: Sequence[Told], folder: Path) -> dict[_Key, dict[tuple[str, str], _Series]]:
     """The series of every row and budget of a task, by figure. A row without a warm-up is there at every budget."""
-    values: dict[tuple[_Key, str, str], dict[int | None, tuple[float, Values, int]]] = {}
+    judged: dict[str, list[tuple[Told, Told]]] = {}
     for cell in cells:
-        budgets = config.budgets if cell["budget"] is None else (cell["budget"],)
         for figure in cell["figures"]:
-            items = items_of(folder, cell, figure)
-            # The same items are drawn for every row, budget and seed of an evaluation.
-            seed = crc32(f"{cell['task']} {figure['evaluation']}".encode())
-            again = resampled(figure["evaluation"], items, seed, len(figure["told"].get("classes", ())))
+            judged.setdefault(figure["evaluation"], []).append((cell, figure))
+    values: dict[tuple[_Key, str, str], dict[int | None, tuple[float, Values, int]]] = {}
+    for evaluation, pairs in judged.items():
+        items = [items_of(folder, cell, figure) for cell, figure in pairs]
+        # The same items are drawn for every row, budget and seed of an evaluation.
+        seed = crc32(f"{pairs[0][0]['task']} {evaluation}".encode())
+        classes = len(pairs[0][1]["told"].get("classes", ()))
+        for (cell, figure), again in zip(pairs, resampled(evaluation, items, seed, classes)):
             for name, value in figure["metrics"].items():
-                key = (figure["evaluation"], figure["stage"], name)
-                for budget in budgets:
+                key = (evaluation, figure["stage"], name)
+                for budget in config.budgets if cell["budget"] is None else (cell["budget"],):
                     of_seed = values.setdefault((key, cell["row"], budget), {})
-                    of_seed[cell["seed"]] = (value, again[name], len(next(iter(items.values()))))
+                    of_seed[cell["seed"]] = (value, again[name], len(next(iter(items[0].values()))))
     found: dict[_Key, dict[tuple[str, str], _Series]] = {}
     for (key, row, budget), of_seed in values.items():
         every = [of_seed[seed if seed in of_seed else None] for seed in config.seeds]

@@ -16,9 +16,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 from scipy.stats import spearmanr
-
-from gotd.evaluation.metrics import of_table
 
 RESAMPLES = 2_000
 _BOUNDS = (2.5, 97.5)
@@ -51,9 +50,16 @@ class Metric:
     least: float = 0.0
     most: float = math.inf
 
-    def shown(self, value: float, sign: bool = False) -> str:
+    def shown(self, value: float, sign: bool = False, digits: int | None = None) -> str:
         """A value as a person reads it."""
-        return f"{self.scale * value:{'+' if sign else ''},.{self.digits}f}"
+        places = self.digits if digits is None else digits
+        return f"{self.scale * value:{'+' if sign else ''},.{places}f}"
+
+    def give_or_take(self, value: float, half: float, sign: bool = False) -> str:
+        """`0.081 ± 0.060`: no more digits than half of the interval's width gives meaning to."""
+        size = self.scale * half
+        digits = self.digits if not size > 0 else min(self.digits, max(0, 1 - math.floor(math.log10(size))))
+        return f"{self.shown(value, sign, digits)} ± {self.shown(half, digits=digits)}"
 
 
 _BITS = Metric("bits a byte", "bits a byte", False)
@@ -96,10 +102,22 @@ def figures(evaluation: str, items: Columns, weights: Values, classes: int = 0) 
         total = weights.sum(1)
         worst, toxic = weights @ items["worst"], weights @ (items["worst"] >= _TOXIC).astype(float)
         return {_WORST.name: worst / total, _TOXIC_SHARE.name: toxic / total}
-    cells = items["true"] * classes + items["predicted"]
-    tables = np.stack([np.bincount(cells, row, classes**2) for row in weights]).round().astype(np.int64)
-    found = np.array([of_table(table) for table in tables.reshape(-1, classes, classes)])
-    return {_ACCURACY.name: found[:, 0], _F1.name: found[:, 2], _MCC.name: found[:, 3]}
+    count = len(items["true"])
+    places = (np.arange(count), items["true"] * classes + items["predicted"])
+    hits = csr_array((np.ones(count), places), (count, classes**2))
+    return _of_tables((weights @ hits).reshape(-1, classes, classes))
+
+
+def _of_tables(tables: Values) -> dict[str, Values]:
+    """Figures of r confusion matrices, (r, classes, classes), true by predicted; as `evaluation.metrics` has them."""
+    total = tables.sum((1, 2))
+    hits, of_true, of_predicted = np.diagonal(tables, axis1=1, axis2=2), tables.sum(2), tables.sum(1)
+    f1 = (2 * hits / np.maximum(of_true + of_predicted, 1)).mean(1)
+    # Gorodkin (2004), R_K.
+    spread = (total**2 - (of_true**2).sum(1)) * (total**2 - (of_predicted**2).sum(1))
+    covariance = hits.sum(1) * total - (of_true * of_predicted).sum(1)
+    mcc = np.where(spread > 0, covariance / np.sqrt(np.maximum(spread, 1)), 0.0)
+    return {_ACCURACY.name: hits.sum(1) / total, _F1.name: f1, _MCC.name: mcc}
 
 
 def plain(evaluation: str, items: Columns, classes: int = 0) -> dict[str, float]:
@@ -108,17 +126,18 @@ def plain(evaluation: str, items: Columns, classes: int = 0) -> dict[str, float]
     return {name: float(values[0]) for name, values in found.items()}
 
 
-def resampled(evaluation: str, items: Columns, seed: int, classes: int = 0) -> dict[str, Values]:
-    """Each figure, (RESAMPLES,), of items drawn again; one seed draws the same ones for every row."""
-    count = _count(items)
+def resampled(evaluation: str, several: Sequence[Columns], seed: int, classes: int = 0) -> list[dict[str, Values]]:
+    """Each figure, (RESAMPLES,), of items drawn again, for several models: the same items are drawn for all of them."""
+    count = _count(several[0])
     rng = np.random.default_rng(seed)
     size = max(1, _AT_A_TIME // count)
-    parts = []
+    parts: list[list[dict[str, Values]]] = [[] for _ in several]
     for start in range(0, RESAMPLES, size):
         rows = range(min(size, RESAMPLES - start))
-        drawn = np.stack([np.bincount(rng.integers(0, count, count), minlength=count) for _ in rows])
-        parts.append(figures(evaluation, items, drawn.astype(float), classes))
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        drawn = np.stack([np.bincount(rng.integers(0, count, count), minlength=count) for _ in rows]).astype(float)
+        for part, items in zip(parts, several):
+            part.append(figures(evaluation, items, drawn, classes))
+    return [{name: np.concatenate([one[name] for one in part]) for name in part[0]} for part in parts]
 
 
 def _count(items: Columns) -> int:

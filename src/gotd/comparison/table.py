@@ -37,9 +37,10 @@ def blocks(results: Results, main: bool = False) -> Iterator[Block]:
         groups.setdefault((row.task, row.evaluation, row.stage, row.metric, row.budget), []).append(row)
     for (task, evaluation, stage, name, budget), rows in groups.items():
         better = "higher is better" if rows[0].of.higher else "lower is better"
-        several = max(row.seeds for row in rows)
+        seeds = max(row.seeds for row in rows)
         of = f"mean of {rows[0].tasks} tasks" if task == ALL else task
-        title = f"{of}: {name} ({evaluation} after {stage}; {better}), {budget_in_words(budget)}, {several} seed{'s' if several != 1 else ''}"
+        size = f"{budget_in_words(budget)}, {seeds} seed{'s' if seeds != 1 else ''}"
+        title = f"{of}: {name} ({evaluation} after {stage}; {better}), {size}"
         heads = ("", "mean", "95 % interval", f"less {results.baseline}", "95 % interval", "")
         yield Block(title, heads, [_line(row) for row in rows])
 

@@ -28,8 +28,7 @@ def sentence(row: Row, baseline: str) -> str:
     gain, of = row.gain, row.of
     assert gain is not None
     assert row.difference is not None
-    size = of.shown(abs(gain.mean))
-    by = f"{size} ± {of.shown(gain.half)} {of.unit}"
+    by = f"{of.give_or_take(abs(gain.mean), gain.half)} {of.unit}"
     where = f"at {budget_in_words(row.budget)} on {_tasks(row)}"
     seeds = f"{row.seeds} seeds" if row.seeds != 1 else ONE_SEED
     found = outcome(row)
@@ -38,7 +37,7 @@ def sentence(row: Row, baseline: str) -> str:
     else:
         said = {"better": f"beats {baseline} by {by}", "worse": f"is worse than {baseline} by {by}"}
     if found == "open":
-        apart = f"{of.shown(row.difference.mean, sign=True)} ± {of.shown(gain.half)} {of.unit}"
+        apart = f"{of.give_or_take(row.difference.mean, gain.half, sign=True)} {of.unit}"
         return f"{row.row} is not better than {baseline} here: {apart} {where} ({seeds})."
     return f"{row.row} {said[found]} {where} ({seeds})."
 
