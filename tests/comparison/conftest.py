@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+import gc
+import importlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,41 +13,52 @@ import pytest
 
 from gotd.comparison import Comparison, Config, Task, compare
 
-QUICK: dict[str, Any] = {"tokens": 512, "lr": 1e-2, "batch": 4, "window": 32}
-TUNING: dict[str, Any] = {"epochs": 2.0, "lr": 1e-2, "batch": 4, "window": 32}
+Lines = Callable[[str, list[dict[str, Any]]], str]
 
 
-def lines(path: Path, rows: list[dict[str, Any]]) -> str:
-    path.write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
-    return str(path)
+@pytest.fixture(scope="package", autouse=True)
+def _few_objects_to_walk() -> Iterator[None]:
+    """After each training accelerate collects garbage, which walks every object of the process: leave out the old."""
+    importlib.import_module("gotd.comparison.cells")
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session")
-def small(gpt: Path, corpora: Any, text: Callable[..., str], tmp_path_factory: pytest.TempPathFactory) -> Config:
-    """One task of rare words, two seeds; its test is half rare words, half common ones, by label."""
-    folder = tmp_path_factory.mktemp("task")
+def lines(tmp_path_factory: pytest.TempPathFactory) -> Lines:
+    """lines(name, rows) -> path of a JSONL file of this session."""
+    folder = tmp_path_factory.mktemp("lines")
 
-    def examples(start: int, count: int) -> list[dict[str, Any]]:
-        return [{"text": text(start + i, i % 2 == 0, 8), "label": ("rare", "common")[i % 2]} for i in range(count)]
+    def write(name: str, rows: list[dict[str, Any]]) -> str:
+        (folder / name).write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
+        return str(folder / name)
 
-    task = Task(
-        "words",
-        target=(lines(folder / "target.jsonl", [{"text": text(3000 + i, True, 10)} for i in range(40)]),),
-        test=(lines(folder / "test.jsonl", examples(4000, 20)),),
-        dev=(lines(folder / "dev.jsonl", examples(5000, 8)),),
-        train=(lines(folder / "train.jsonl", examples(6000, 16)),),
-        label_field="label",
-        evaluate={"perplexity": {}, "classify": {}},
-    )
+    return write
+
+
+@pytest.fixture(scope="session")
+def rare(text: Callable[..., str], lines: Lines) -> Task:
+    """A task of rare words alone, of which one document in twenty of the pool is made."""
+
+    def texts(start: int, count: int) -> list[dict[str, Any]]:
+        return [{"text": text(start + i, True, 10)} for i in range(count)]
+
+    return Task("rare", (lines("target.jsonl", texts(3000, 40)),), (lines("test.jsonl", texts(4000, 16)),))
+
+
+@pytest.fixture(scope="session")
+def small(gpt: Path, corpora: Any, rare: Task) -> Config:
+    """Five rows, one budget, two seeds on `rare`."""
     return Config(
         model=str(gpt),
         candidates=(corpora.pool,),
-        tasks=(task,),
-        methods={"none": {}, "random": {}, "gotd": {}, "words alone": {"method": "dsir"}},
-        budgets=("15docs",),
+        tasks=(rare,),
+        methods={"none": {}, "random": {}, "gotd": {}, "near": {"method": "nearest"}, "words": {"method": "dsir"}},
+        budgets=("12docs",),
         seeds=(0, 1),
-        warmup=QUICK,
-        finetune=TUNING,
+        warmup={"tokens": 512, "lr": 1e-2, "batch": 4, "window": 32},
         device="cpu",
         workers=1,
     )
@@ -54,9 +66,5 @@ def small(gpt: Path, corpora: Any, text: Callable[..., str], tmp_path_factory: p
 
 @pytest.fixture(scope="session")
 def compared(small: Config, tmp_path_factory: pytest.TempPathFactory) -> Comparison:
-    """Two seeds of `small`, and a second task of common words; not to be written to."""
-    first = small.tasks[0]
-    second = replace(
-        first, name="the same again", train=(), label_field=None, evaluate={"perplexity": {"max_docs": 12}}
-    )
-    return compare(replace(small, tasks=(first, second)), tmp_path_factory.mktemp("compared"))
+    """What `small` shows; not to be written to."""
+    return compare(small, tmp_path_factory.mktemp("compared"))

@@ -146,7 +146,7 @@ class Runner:
             seed=cell.seed,
             machine=_machine(self.plan.config),
             progress=self.progress,
-            **self.plan.config.finetune,
+            **{**self.plan.config.finetune, **({"max_train": task.max_train} if task.max_train else {})},
         )
         return str(found.folder)
 

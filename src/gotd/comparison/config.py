@@ -43,6 +43,7 @@ _TASK = {
     "text_field": str,
     "label_field": str,
     "pair_field": str,
+    "max_train": str,
 }
 _TOP = {
     "model": str,
@@ -54,6 +55,8 @@ _TOP = {
     "text_field": str,
     "id_field": str,
     "source_field": str,
+    "chunk_chars": int,
+    "min_chars": int,
     "device": str,
     "micro_batch": int,
     "gradient_checkpointing": bool,
@@ -84,6 +87,7 @@ class Task:
         train: examples of stage II; none, no stage II.
         label_field: with it stage II is classification; without, language modelling.
         text_field, pair_field: where the texts are in a record of the task.
+        max_train: examples of stage II, at most; goes before that of `finetune`.
         evaluate: settings of each of EVALUATIONS that is asked for; `data` there goes before `test`.
     """
 
@@ -95,6 +99,7 @@ class Task:
     label_field: str | None = None
     text_field: str | None = None
     pair_field: str | None = None
+    max_train: str | None = None
     evaluate: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {"perplexity": {}})
 
     def __post_init__(self) -> None:
@@ -129,7 +134,7 @@ class Config:
         baseline: the row that differences are taken to.
         select: settings of all methods, unless a row says otherwise.
         warmup, finetune: settings of the two stages.
-        text_field, id_field, source_field: where these are in a candidate.
+        text_field, id_field, source_field, chunk_chars, min_chars: of the candidates, as `gotd.Fields` has them.
         workers: processes for scoring.
         keep_models: keep the weights of every cell.
     """
@@ -148,6 +153,8 @@ class Config:
     text_field: str | None = None
     id_field: str | None = None
     source_field: str | None = None
+    chunk_chars: int | None = None
+    min_chars: int = 0
     device: str = "auto"
     micro_batch: int | None = None
     gradient_checkpointing: bool = False

@@ -90,7 +90,11 @@ def cost(config: Config | Path | str, output: Path | str) -> Cost:
     warm = sum(work.tokens[str(cell.budget)] for cell in reading)
     tuned = sum(sizes.tuning(asked.task(cell.task)) for cell in left)
     judged = sum(sizes.judging(asked.task(cell.task)) for cell in left)
-    chosen = sum(_choosing(asked, cell.task, cell.row) for cell in scorings.values())
+    # A pool is looked at for each way to choose; its seeds and other tasks take as long.
+    looked = {
+        cell.row: _choosing(asked, cell.task, cell.row) for cell in {c.row: c for c in scorings.values()}.values()
+    }
+    chosen = sum(looked[cell.row] for cell in scorings.values())
     return Cost(
         planned=_planned(work),
         cells=len(work.cells),
@@ -162,8 +166,8 @@ class _Sizes:
             return 0
         given = self.config.finetune
         count, length = self.of(task.train, task.text_field)
-        if given.get("max_train"):
-            count = min(count, documents_of(given["max_train"]))
+        most = task.max_train or given.get("max_train")
+        count = min(count, documents_of(most) if most else count)
         epochs = given.get("epochs") or (CLASSIFIER if task.label_field else LANGUAGE).epochs
         return round(epochs * count * min(length, given.get("window") or length))
 

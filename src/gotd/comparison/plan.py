@@ -94,7 +94,8 @@ def cells_of(config: Config) -> Iterator[Cell]:
 
 def fields_of(config: Config) -> Fields:
     """Where text, id and source of a candidate are."""
-    return Fields(text=config.text_field, id=config.id_field, source=config.source_field)
+    where = {"text": config.text_field, "id": config.id_field, "source": config.source_field}
+    return Fields(**where, chunk_chars=config.chunk_chars, min_chars=config.min_chars)
 
 
 def targets_of(task: Task) -> list[Target]:

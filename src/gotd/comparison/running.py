@@ -138,7 +138,7 @@ def compare(
         {
             "verdict": said,
             "config": asked.told(),
-            "inputs": work.digests,
+            "files": work.digests,
             "counts": {"cells": len(cells), "ran": ran, "found": len(cells) - ran},
             "tokens": _tokens(work.tokens, cells),
             "repeated": work.repeated,

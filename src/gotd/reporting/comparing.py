@@ -177,8 +177,8 @@ def _made(found: Comparison) -> Section:
     settings = {name: value for name, value in told["config"].items() if name != "tasks"} | {"task": tasks}
     body = fill(
         "compared_made.html",
-        settings=[(name, value) for name, value in flat(settings) if value not in (None, [], "")],
-        inputs=[(role, *line.rpartition(" ")[::2]) for role, lines in told["inputs"].items() for line in lines],
+        settings=[(name, value) for name, value in flat(settings) if value not in (None, [], {}, "")],
+        inputs=[(role, *line.rpartition(" ")[::2]) for role, lines in told["files"].items() for line in lines],
         cells=found.results.cells,
         tokens=[(budget_in_words(budget), one) for budget, one in told["tokens"].items()],
         versions=told["versions"],
