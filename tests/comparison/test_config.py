@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from gotd.comparison import read_comparison
+from gotd.comparison.choices import check_rows
 from gotd.errors import InputError, SettingsError
 
 GOOD = """\
@@ -128,3 +129,12 @@ def test_evaluations_may_be_a_list(tmp_path: Path) -> None:
     text = GOOD.replace("    test: held.jsonl\n", "    test: held.jsonl\n    evaluate: [perplexity, toxicity]\n")
     found: Any = read_comparison(written(tmp_path / "c.yaml", text))
     assert found.tasks[1].evaluate == {"perplexity": {}, "toxicity": {}}
+
+
+def test_the_example_of_the_docs_is_one(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "compare.md").read_text()
+    path = tmp_path / "compare.yaml"
+    path.write_text(page.split("```yaml\n")[1].split("```")[0])
+    found = read_comparison(path)
+    check_rows(found)
+    assert list(found.tasks[0].evaluate) == ["perplexity", "classify", "utility"]

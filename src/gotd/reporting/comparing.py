@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gotd.comparison.config import NONE
-from gotd.comparison.results import ALL, Agreement, Row
+from gotd.comparison.results import Agreement, Row
 from gotd.comparison.running import Comparison
 from gotd.comparison.statistics import METRICS
 from gotd.comparison.table import agreement_lines, blocks
@@ -229,7 +229,7 @@ def drawn(found: Comparison) -> dict[str, Any]:
                 "by_predicted": one.by_predicted,
                 "by_solved": one.by_solved,
             }
-            for one in sorted(results.agreements, key=lambda one: one.task != ALL)
+            for one in results.agreements
         ],
     }
 
