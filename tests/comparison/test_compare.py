@@ -198,3 +198,34 @@ def test_the_files_say_the_same(compared: Comparison) -> None:
     assert compared.verdict[0] in page
     assert f"| gotd | {gotd.value.mean:.4f} |" in page
     assert pq.read_table(compared.folder / "cells.parquet").num_rows == 9 * 2
+
+
+def test_dev_data_choose_weights_and_end_no_warm_up(small: Config, lines: Any, text: Any, tmp_path: Path) -> None:
+    """Dev texts of common words get ever worse, and a warm-up by itself would stop; here every cell reads all of it."""
+    dev = (lines("worse.jsonl", [{"text": text(7000 + i, False, 10)} for i in range(8)]),)
+    task = replace(small.tasks[0], dev=dev)
+    steps = {"tokens": 4096, "lr": 3e-2, "batch": 4, "window": 32}
+    found = compare(
+        replace(small, tasks=(task,), methods={"random": {"method": "all-target"}}, seeds=(0,), warmup=steps), tmp_path
+    )
+    [cell] = found.results.cells
+    assert abs(cell["tokens"] - 4096) < 64
+
+
+def test_a_candidate_that_gives_the_test_away_is_rejected(small: Config, lines: Any, text: Any, tmp_path: Path) -> None:
+    """Whatever the row; the others stay."""
+    told = [{"text": text(8000 + i, True, 30)} for i in range(4)]
+    task = replace(small.tasks[0], test=(lines("long.jsonl", told),))
+    copied = (lines("copied.jsonl", [{"text": f"so {one['text']} it goes"} for one in told[:3]]),)
+    pool = (*small.candidates, *copied)
+    found = compare(replace(small, tasks=(task,), candidates=pool, methods={"random": {}}, seeds=(0,)), tmp_path)
+    [scores] = (found.folder / "selections").glob("scores-*")
+    rejects = [orjson.loads(line) for line in (scores / "rejects.jsonl").read_bytes().splitlines()]
+    assert [(Path(row["file"]).name, row["row"]) for row in rejects] == [("copied.jsonl", row) for row in (1, 2, 3)]
+    assert found.manifest["contamination"] is True
+
+
+def test_models_are_kept_where_asked(small: Config, tmp_path: Path) -> None:
+    compare(replace(small, methods={"random": {}}, seeds=(0,), keep_models=True), tmp_path)
+    [kept] = (tmp_path / "work").glob("*/warm/model.safetensors")
+    assert kept.stat().st_size > 0

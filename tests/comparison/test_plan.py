@@ -13,7 +13,7 @@ import pytest
 from gotd.comparison import Config
 from gotd.comparison.choices import check_rows, rule
 from gotd.comparison.plan import Plan, cells_of, plan, tokens_of
-from gotd.errors import SettingsError
+from gotd.errors import InputError, SettingsError
 
 
 def test_a_seed_at_a_time_and_every_cell_once(small: Config) -> None:
@@ -114,3 +114,19 @@ def test_settings_reach_their_stages(small: Config) -> None:
 def test_rows_are_checked_before_any_work(small: Config, row: dict[str, Any], said: str) -> None:
     with pytest.raises(SettingsError, match=said):
         check_rows(replace(small, methods={"random": {}, "bad": row}))
+
+
+def test_labels_are_checked_before_any_training(small: Config, lines: Any) -> None:
+    task = small.tasks[0]
+    train = (lines("l-train.jsonl", [{"text": f"common{i}", "label": i % 2} for i in range(8)]),)
+    test = (lines("l-test.jsonl", [{"text": f"common{i}", "label": i % 3} for i in range(10, 16)]),)
+    bad = replace(task, train=train, test=test, label_field="label", evaluate={"classify": {}})
+    with pytest.raises(
+        InputError, match="the test data of task rare has 2 examples of class '2'; the training data has"
+    ):
+        plan(replace(small, tasks=(bad,)))
+    shot = replace(task, evaluate={"zero-shot": {"template": "agnws"}})
+    with pytest.raises(SettingsError, match='no template "agnws"'):
+        plan(replace(small, tasks=(shot,)))
+    with pytest.raises(SettingsError, match="zero-shot has no template"):
+        replace(task, evaluate={"zero-shot": {}})

@@ -110,6 +110,8 @@ class Task:
         for name, settings in self.evaluate.items():
             if name != "utility" and not self.test and not settings.get("data"):
                 raise SettingsError(f"task {self.name}: {name} has no data; name a held-out `test`")
+        if "zero-shot" in self.evaluate and not self.evaluate["zero-shot"].get("template"):
+            raise SettingsError(f"task {self.name}: zero-shot has no template; wanted agnews, boolq, or a JSON file")
         if "classify" in self.evaluate and not (self.train and self.label_field):
             raise SettingsError(f"task {self.name}: classify judges stage II; name `train` and `label_field`")
 

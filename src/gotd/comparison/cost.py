@@ -211,7 +211,7 @@ def _speeds(config: Config) -> tuple[float, float, str]:
     def step() -> None:
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             loss = loss_of(model(input_ids=ids), ids)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         optimiser.zero_grad()
 

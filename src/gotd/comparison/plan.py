@@ -15,9 +15,11 @@ from gotd.artifacts import digest
 from gotd.comparison.config import NONE, Config, Task
 from gotd.corpus import Fields, find, sample
 from gotd.errors import SettingsError
+from gotd.evaluation.templates import load_template
 from gotd.selection.budget import Budget
 from gotd.stages.targets import Target
 from gotd.training.documents import inputs_of, texts_of
+from gotd.training.labelled import Columns, check_classes, classes_of, read_examples
 from gotd.training.models import kind_of, load_tokenizer, quiet
 from gotd.training.settings import recipe
 
@@ -72,9 +74,12 @@ def plan(config: Config) -> Plan:
 
     Raises:
         SettingsError: test data are used for anything else, or settings that do not fit.
+        InputError: examples without a label, or with one that stage II will not know.
     """
     digests = _digests(config)
     check_unseen(config, digests)
+    for task in config.tasks:
+        _check_labels(task)
     repeated = {task.name: _repeated(task) for task in config.tasks}
     return Plan(config, list(cells_of(config)), tokens_of(config), digests, repeated)
 
@@ -94,8 +99,13 @@ def cells_of(config: Config) -> Iterator[Cell]:
 
 def fields_of(config: Config) -> Fields:
     """Where text, id and source of a candidate are."""
-    where = {"text": config.text_field, "id": config.id_field, "source": config.source_field}
-    return Fields(**where, chunk_chars=config.chunk_chars, min_chars=config.min_chars)
+    return Fields(
+        text=config.text_field,
+        id=config.id_field,
+        source=config.source_field,
+        chunk_chars=config.chunk_chars,
+        min_chars=config.min_chars,
+    )
 
 
 def targets_of(task: Task) -> list[Target]:
@@ -188,6 +198,20 @@ def check_unseen(config: Config, digests: dict[str, list[str]]) -> None:
                             f"task {task.name}: {path} judges ({name}) and is one of the {role} files too; what is "
                             "measured must choose nothing. Pass a held-out file"
                         )
+
+
+def _check_labels(task: Task) -> None:
+    """What the first cell would stop at once it is trained."""
+    if "zero-shot" in task.evaluate:
+        load_template(task.evaluate["zero-shot"]["template"])
+    if not task.label_field or not task.train:
+        return
+    where = Columns(task.label_field, task.text_field, task.pair_field)
+    classes = classes_of(read_examples(task.train, where, "training data"), "training data")
+    judged = task.data_of("classify", ()) if "classify" in task.evaluate else ()
+    for data, what in ((task.dev, "dev data"), (judged, "test data")):
+        if data:
+            check_classes(read_examples(data, where, what), classes, f"{what} of task {task.name}")
 
 
 def _repeated(task: Task) -> dict[str, int]:
