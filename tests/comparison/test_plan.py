@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from gotd.comparison import Config
@@ -34,10 +35,15 @@ def test_names_of_cells_are_safe_and_differ(small: Config) -> None:
     assert len(set(names)) == 6
 
 
-def test_tokens_are_those_of_the_mean_document(small: Config) -> None:
+def test_tokens_are_those_of_the_mean_document(small: Config, corpora: Any) -> None:
     """A budget in documents counts the pool's mean length, whatever a row then chooses; epochs multiply it."""
     free = replace(small, warmup={"epochs": 2.0}, budgets=("12docs", "24docs", "4%", "700tokens"))
     found = tokens_of(free)
+    from transformers import AutoTokenizer
+
+    texts = [orjson.loads(line)["text"] for path in corpora.files for line in Path(path).read_bytes().splitlines()]
+    lengths = [len(ids) for ids in AutoTokenizer.from_pretrained(small.model)(texts)["input_ids"]]
+    assert found["12docs"] == round(2 * 12 * sum(lengths) / len(lengths))
     assert found["24docs"] == pytest.approx(2 * found["12docs"], abs=1)
     assert found["4%"] == found["12docs"]  # of 300 documents
     assert found["700tokens"] == 1400

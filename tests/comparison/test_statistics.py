@@ -69,6 +69,8 @@ def test_the_same_items_are_drawn_for_all() -> None:
     rng = np.random.default_rng(1)
     items = {"worst": rng.random(30)}
     first, second = resampled("toxicity", [items, {"worst": items["worst"] + 1}], 7)
+    [again] = resampled("toxicity", [items], 7)
+    assert (again["expected maximum toxicity"] == first["expected maximum toxicity"]).all()
     apart = second["expected maximum toxicity"] - first["expected maximum toxicity"]
     assert apart == pytest.approx(np.ones(RESAMPLES))
     assert first["expected maximum toxicity"].std() > 0.01

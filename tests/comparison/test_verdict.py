@@ -111,6 +111,9 @@ def test_tasks_are_averaged_and_their_own_rows_stay(made: Callable[..., Any]) ->
     assert own == pytest.approx({"one": 0.03, "other": 0.01, ALL: 0.02})
     [row] = main_rows(config, found)
     assert (row.task, row.tasks, row.items) == (ALL, 2, 400)
+    # Two tasks of texts that err apart: half of the root of both squares.
+    halves = {one.task: one.value.half for one in found.rows if (one.row, one.metric) == ("gotd", "bits a byte")}
+    assert halves[ALL] == pytest.approx(np.hypot(halves["one"], halves["other"]) / 2, rel=0.1)
     assert "at 5,000 documents on average over 2 tasks (3 seeds)" in verdict(config, found)[0]
 
 
