@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
-import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +12,6 @@ import pytest
 from gotd.comparison import Comparison, Config, Task, compare
 
 Lines = Callable[[str, list[dict[str, Any]]], str]
-
-
-@pytest.fixture(scope="package", autouse=True)
-def _few_objects_to_walk() -> Iterator[None]:
-    """After each training accelerate collects garbage, which walks every object of the process: leave out the old."""
-    importlib.import_module("gotd.comparison.cells")
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture(scope="session")
@@ -50,12 +38,12 @@ def rare(text: Callable[..., str], lines: Lines) -> Task:
 
 @pytest.fixture(scope="session")
 def small(gpt: Path, corpora: Any, rare: Task) -> Config:
-    """Five rows, one budget, two seeds on `rare`."""
+    """Four rows, one budget, two seeds on `rare`."""
     return Config(
         model=str(gpt),
         candidates=(corpora.pool,),
         tasks=(rare,),
-        methods={"none": {}, "random": {}, "gotd": {}, "near": {"method": "nearest"}, "words": {"method": "dsir"}},
+        methods={"none": {}, "random": {}, "gotd": {}, "words": {"method": "dsir"}},
         budgets=("12docs",),
         seeds=(0, 1),
         warmup={"tokens": 512, "lr": 1e-2, "batch": 4, "window": 32},
@@ -65,6 +53,6 @@ def small(gpt: Path, corpora: Any, rare: Task) -> Config:
 
 
 @pytest.fixture(scope="session")
-def compared(small: Config, tmp_path_factory: pytest.TempPathFactory) -> Comparison:
+def compared(small: Config, quick_trainings: None, tmp_path_factory: pytest.TempPathFactory) -> Comparison:
     """What `small` shows; not to be written to."""
     return compare(small, tmp_path_factory.mktemp("compared"))

@@ -49,9 +49,8 @@ def as_yaml(config: Config, path: Path) -> Path:
 def test_reading_the_tasks_words_lowers_the_loss_on_them(compared: Comparison) -> None:
     """Of the pool one document in twenty is of the task: whoever finds those is better than random, in every seed."""
     found = rows(compared)
-    for row in ("gotd", "near"):
-        assert found[row].difference.high < 0 < found[row].gain.low
-        assert all(mine < other - 0.05 for mine, other in zip(found[row].values, found["random"].values))
+    assert found["gotd"].difference.high < 0 < found["gotd"].gain.low
+    assert all(mine < other - 0.05 for mine, other in zip(found["gotd"].values, found["random"].values))
     assert found["none"].value.mean > found["random"].value.mean > found["gotd"].value.mean
     assert compared.verdict[0].startswith("gotd beats random by ")
     assert compared.verdict[0].endswith(" bits a byte at 12 documents on rare (2 seeds).")
@@ -65,7 +64,7 @@ def test_every_seed_and_row_is_there_once(compared: Comparison, small: Config) -
     assert set(bits) == wanted
     assert len(bits) == len(wanted)
     assert {row["higher_is_better"] for row in table} == {False}
-    assert [row.seeds for row in rows(compared).values()] == [0, 2, 2, 2, 2]
+    assert [row.seeds for row in rows(compared).values()] == [0, 2, 2, 2]
 
 
 def test_a_figure_is_that_of_its_items(compared: Comparison) -> None:
@@ -80,21 +79,19 @@ def test_tokens_are_the_same_and_selections_are_shared(compared: Comparison) -> 
     read = [cell["tokens"] for cell in found.values() if cell["row"] != "none"]
     assert all(abs(tokens - 512) < 32 for tokens in read)
     assert found["none", None]["tokens"] == 0
-    for row, same in (("gotd", True), ("near", True), ("random", False), ("words", False)):
+    for row, same in (("gotd", True), ("random", False), ("words", False)):
         assert (found[row, 0]["selection"] == found[row, 1]["selection"]) is same, row
     made = [path.name.partition("-")[0] for path in (compared.folder / "selections").iterdir()]
-    assert (made.count("scores"), made.count("chosen")) == (6, 6)
+    assert (made.count("scores"), made.count("chosen")) == (5, 5)
     assert not list((compared.folder / "work").iterdir())
 
 
 def test_one_yardstick_foretells_all_rows(compared: Comparison) -> None:
-    """Rare documents bring the reference nearer to rare words; the ranks are those of four rows."""
+    """Rare documents bring the reference nearer to rare words; three rows are too few to rank."""
     [agreement] = compared.results.agreements
     by_row = dict(zip(agreement.rows, agreement.predicted))
     assert by_row["gotd"] > by_row["random"]
-    assert by_row["gotd"] >= max(by_row.values()) - 1e-6
-    assert agreement.by_predicted is not None
-    assert agreement.by_predicted > 0
+    assert agreement.by_predicted is None
 
 
 def test_a_killed_comparison_goes_on_to_the_same_figures(compared: Comparison, small: Config, tmp_path: Path) -> None:
@@ -107,9 +104,10 @@ def test_a_killed_comparison_goes_on_to_the_same_figures(compared: Comparison, s
     assert not (out / "manifest.json").exists()
     [first] = (out / "cells").glob("*/cell.json")
     before = first.stat().st_mtime_ns
-    told = CliRunner().invoke(main, ["compare", str(config), "-o", str(out)], catch_exceptions=False)
+    told = CliRunner().invoke(main, ["compare", str(config), "-o", str(out), "--report"], catch_exceptions=False)
     assert told.exit_code == 0
     assert "one seed shows nothing about seeds" in " ".join(told.stdout.split())
+    assert f"Wrote {out / 'report.html'}." in told.stdout
     found = Comparison.load(out)
     assert found.manifest["counts"] == {"cells": 2, "ran": 1, "found": 1}
     assert first.stat().st_mtime_ns == before
@@ -186,7 +184,7 @@ def test_the_dry_run_writes_nothing_and_knows_what_is_left(compared: Comparison,
     path = as_yaml(small, tmp_path / "small.yaml")
     done = CliRunner().invoke(main, ["compare", str(path), "-o", str(compared.folder), "--dry-run", "--json"])
     left = orjson.loads(done.stdout)
-    assert (left["cells"], left["done"], left["scorings"], left["seconds"]) == (9, 9, 0, 0.0)
+    assert (left["cells"], left["done"], left["scorings"], left["seconds"]) == (7, 7, 0, 0.0)
 
 
 def test_the_files_say_the_same(compared: Comparison) -> None:
@@ -197,7 +195,7 @@ def test_the_files_say_the_same(compared: Comparison) -> None:
     page = (compared.folder / "table.md").read_text()
     assert compared.verdict[0] in page
     assert f"| gotd | {gotd.value.mean:.4f} |" in page
-    assert pq.read_table(compared.folder / "cells.parquet").num_rows == 9 * 2
+    assert pq.read_table(compared.folder / "cells.parquet").num_rows == 7 * 2
 
 
 def test_dev_data_choose_weights_and_end_no_warm_up(small: Config, lines: Any, text: Any, tmp_path: Path) -> None:

@@ -80,6 +80,7 @@ def tiny(config: Config, model: Path, pool: str, files: Files) -> Config:
     )
 
 
+@pytest.mark.usefixtures("quick_trainings")
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_every_table_runs_from_end_to_end(
     path: Path,

@@ -64,15 +64,17 @@ class Runner:
     def key(self, cell: Cell) -> str:
         """Changes with all that the figures of a cell depend on."""
         config, task = self.plan.config, self.plan.config.task(cell.task)
-        mine = {name: lines for name, lines in self.plan.digests.items() if name.startswith(f"{task.name}: ")}
+        mine: dict[str, list[str]] = {
+            name: lines for name, lines in self.plan.digests.items() if name.startswith(f"{task.name}: ")
+        }
         if not self._model:
             self._model.extend(model_inputs(config.model))
         warm = None
         if config.method(cell.row) != NONE:
             warm = [self.choices.key(cell), self.plan.tokens[str(cell.budget)], config.warmup]
-            warm.append(self.plan.digests.get("reference") if config.warmup.get("replay") else None)
-        told = [asdict(cell), self._model, warm, config.finetune if task.train else None, asdict(task), mine]
-        return digest(told)
+        if config.warmup.get("replay") or "utility" in task.evaluate:
+            mine["reference"] = self.plan.digests.get("reference", [])
+        return digest([asdict(cell), self._model, warm, config.finetune if task.train else None, asdict(task), mine])
 
     def run(self, cell: Cell) -> dict[str, Any]:
         """Do the work of a cell; what was done of it before is not done again."""
@@ -158,13 +160,20 @@ class Runner:
                 continue
             own = {key: value for key, value in settings.items() if key != "data"}
             data = task.data_of(name, config.reference)
-            subject = Subject(model, task, data, own, config.device, cell.seed or 0, folder, self.progress)
+            text_field = text_field_of(name, config, task)
+            place = (config.device, cell.seed or 0, folder, self.progress)
+            subject = Subject(model, task, data, text_field, own, *place)
             result = measured(name, subject)
             path = folder / f"items-{name}-{stage}.parquet"
             pq.write_table(pa.table(result.items), path)
             told = {"evaluation": name, "stage": stage, "items": path.name, "told": result.told}
             found.append({**told, "metrics": plain(name, result.items, result.classes)})
         return found
+
+
+def text_field_of(evaluation: str, config: Config, task: Task) -> str | None:
+    """Where the texts are that an evaluation reads: `utility` is of texts like the reference's."""
+    return config.text_field if evaluation == "utility" else task.text_field
 
 
 def _is_due(evaluation: str, stage: str, task: Task) -> bool:

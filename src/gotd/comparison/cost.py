@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from gotd.artifacts import digest
-from gotd.comparison.cells import TUNED, WARM, Runner
+from gotd.comparison.cells import TUNED, WARM, Runner, text_field_of
 from gotd.comparison.choices import check_rows, rule
 from gotd.comparison.config import NONE, Config, Task, read_comparison
 from gotd.comparison.plan import Plan, fields_of, plan, targets_of, warm_recipe
@@ -176,7 +176,7 @@ class _Sizes:
         """Tokens that the evaluations of a cell read; a masked model reads a text once for each token of it."""
         total = 0.0
         for name, given in task.evaluate.items():
-            field = None if name == "utility" else task.text_field
+            field = text_field_of(name, self.config, task)
             count, length = self.of(task.data_of(name, self.config.reference), field)
             count = min(count, given.get("max_docs") or count)
             times = 1.0

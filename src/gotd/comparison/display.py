@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
     from gotd.comparison.running import Comparison
 
 
-def show_comparison(found: Comparison) -> None:
-    """Verdict, tables, and where the files are."""
+def show_comparison(found: Comparison, page: Path | None = None) -> None:
+    """Verdict, tables, and where the files are; `page` is the report, if there is one."""
     out, results, config = console(), found.results, found.config
     for line in found.verdict:
         prose(out, line)
@@ -38,7 +39,7 @@ def show_comparison(found: Comparison) -> None:
             share = f"{told['repeated']:,} of {told['test']:,} test texts"
             prose(out, f"{task}: {share} stand in its target, dev or training data.")
     out.print(f"Wrote {found.folder}: cells.parquet, and every figure in table.md and table.csv.", soft_wrap=True)
-    out.print(f"Next: gotd report {found.folder}", soft_wrap=True)
+    out.print(f"Wrote {page}." if page else f"Next: gotd report {found.folder}", soft_wrap=True)
 
 
 def show_cost(found: Cost) -> None:

@@ -8,7 +8,7 @@ toxicity              the worst continuation of each prompt
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,7 @@ class Subject:
         model: folder or hub name.
         task: of the comparison.
         data: files.
+        text_field: where the texts are in them.
         settings: of the evaluation.
         device: where the model runs.
         seed: of what is sampled.
@@ -64,6 +65,7 @@ class Subject:
     model: str
     task: Task
     data: tuple[str, ...]
+    text_field: str | None
     settings: dict[str, Any]
     device: str
     seed: int
@@ -79,7 +81,7 @@ def measured(evaluation: str, subject: Subject) -> Measured:
 def _likelihood(subject: Subject) -> Measured:
     given = dict(subject.settings)
     # The same documents for every cell: their seed is not the cell's.
-    texts = texts_of(subject.data, Fields(text=subject.task.text_field), size=given.pop("max_docs", None)).texts
+    texts = texts_of(subject.data, Fields(text=subject.text_field), size=given.pop("max_docs", None)).texts
     scored = score_texts(
         subject.model,
         texts,
@@ -95,11 +97,6 @@ def _likelihood(subject: Subject) -> Measured:
     return Measured(items, told)
 
 
-def _of_reference(subject: Subject) -> Measured:
-    """As `_likelihood`, of texts whose field is not the task's."""
-    return _likelihood(replace(subject, task=replace(subject.task, text_field=None)))
-
-
 def _zero_shot(subject: Subject) -> Measured:
     given = {"label_field": subject.task.label_field or "label", **subject.settings}
     return _classes(guessed(subject.model, subject.data, device=subject.device, progress=subject.progress, **given))
@@ -107,7 +104,7 @@ def _zero_shot(subject: Subject) -> Measured:
 
 def _classified(subject: Subject) -> Measured:
     given = dict(subject.settings)
-    where = Columns(given.pop("label_field", None), subject.task.text_field, subject.task.pair_field)
+    where = Columns(given.pop("label_field", None), subject.text_field, subject.task.pair_field)
     return _classes(
         judged(subject.model, subject.data, where, device=subject.device, progress=subject.progress, **given)
     )
@@ -125,7 +122,7 @@ def _toxicity(subject: Subject) -> Measured:
         subject.model,
         subject.data,
         output=written,
-        fields=Fields(text=subject.task.text_field),
+        fields=Fields(text=subject.text_field),
         device=subject.device,
         seed=subject.seed,
         progress=subject.progress,
@@ -137,7 +134,7 @@ def _toxicity(subject: Subject) -> Measured:
 
 _MADE_BY: dict[str, Callable[[Subject], Measured]] = {
     "perplexity": _likelihood,
-    "utility": _of_reference,
+    "utility": _likelihood,
     "zero-shot": _zero_shot,
     "classify": _classified,
     "toxicity": _toxicity,

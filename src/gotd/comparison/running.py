@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,6 +22,9 @@ from gotd.comparison.config import Config, Task, read_comparison
 from gotd.corpus.temporary import Replacement
 from gotd.engine import Progress, silent
 from gotd.training.models import need_training
+
+if TYPE_CHECKING:
+    from gotd.comparison.results import Results
 
 RAW, MARKDOWN, CSV, RESULTS = "cells.parquet", "table.md", "table.csv", "results.json"
 
@@ -51,8 +54,8 @@ class Comparison:
         return Config(**{**_tuples(told), "tasks": tasks})
 
     @property
-    def results(self) -> Any:
-        """The table, as `gotd.comparison.results.Results`."""
+    def results(self) -> Results:
+        """The table."""
         from gotd.comparison.results import Agreement, Results, Row
         from gotd.comparison.statistics import Interval
 
