@@ -29,7 +29,7 @@ def made(tmp_path: Path) -> Callable[..., tuple[Config, Results]]:
     def make(evaluation: str, level: Level, **given: Any) -> tuple[Config, Results]:
         names = given.pop("tasks", ("one",))
         needs = {"train": ("t",), "label_field": "label"} if evaluation == "classify" else {}
-        tasks = tuple(Task(name, ("x",), test=("y",), evaluate={evaluation: {}}, **needs) for name in names)
+        tasks = tuple(Task(name, ("x",), test=(f"{name}.jsonl",), evaluate={evaluation: {}}, **needs) for name in names)
         methods = {"none": {}, "random": {}, "gotd": {}}
         config = Config(model="m", candidates=("p",), tasks=tasks, methods=methods, budgets=("5000docs",))
         config = replace(config, **given)
@@ -143,3 +143,16 @@ def test_many_differences_come_with_a_warning(made: Callable[..., Any]) -> None:
     rows = [object()] * 40
     assert chance(rows[:9]) is None
     assert chance(rows) == "Of 40 differences about 2 would leave 0 out by chance alone."
+
+
+def test_tasks_of_one_test_set_are_drawn_alike(made: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """As those of Figure 1, which differ in their labels alone: two of them know no more of the test than one."""
+    level = lambda task, row, seed: 2 - (row == "gotd") * 0.02  # noqa: E731
+    _, apart = made("perplexity", level, tasks=("one", "two"))
+    monkeypatch.setattr(Task, "data_of", lambda task, evaluation, reference: ("same.jsonl",))
+    _, alike = made("perplexity", level, tasks=("six", "ten"))
+
+    def half(found: Results) -> float:
+        return next(row.value.half for row in found.rows if (row.task, row.row) == (ALL, "gotd"))
+
+    assert half(alike) == pytest.approx(np.sqrt(2) * half(apart), rel=0.1)
