@@ -67,7 +67,7 @@ _TABLES = ("select", "warmup", "finetune", "methods", "tasks")
 # Said once for all methods, by the comparison or by the task.
 _NOT_OF_A_METHOD = (
     *("candidates", "target", "budget", "output", "reference", "held_out", "seed", "fields", "target_fields", "format"),
-    *("on_error", "workers", "device", "overwrite", "progress", "warm_up", "target_shares", "avoid"),
+    *("on_error", "workers", "executor", "device", "overwrite", "progress", "warm_up", "target_shares", "avoid"),
 )
 _NOT_OF_AN_EVALUATION = (
     *("model", "data", "fields", "text_field", "pair_field", "device", "seed", "on_error", "progress", "output"),
