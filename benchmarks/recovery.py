@@ -29,6 +29,7 @@ from gotd.potential import Potential
 from gotd.selection.duplicates import Deduplicator
 from gotd.selection.methods import Batch, fit_method
 from gotd.stages.fit import fitted
+from gotd.stages.summary import TIMES
 from gotd.transport import Measure
 
 HALF = 250
@@ -37,8 +38,6 @@ SCORED = ("random", "nearest", "mmd", "knn-kde", "dsir")
 VARIANTS = {
     "gotd": FitSettings(),
     "gotd, not trimmed": replace(FitSettings(), trim=0.0),
-    "gotd, not trimmed, reg 0.2": replace(FitSettings(), trim=0.0, reg=0.2),
-    "gotd, whitened, reg 0.2": replace(FitSettings(), whiten=1.0, reg=0.2),
     "gotd, not centred": replace(FitSettings(), centre=False),
     "gotd, not debiased": replace(FitSettings(), debias=False),
     "gotd, as published": FitSettings().as_published(),
@@ -125,15 +124,16 @@ def one_pair(
     else:
         vectors, wanted = known[left], known[taken]
     found = {}
+    most = max(budget for budget in BUDGETS if (sources == rare).sum() - HALF >= budget)
 
     def ranked(name: str, scores: NDArray[np.float32], started: float) -> None:
         seconds[name] += time.perf_counter() - started
-        found[name] = sources[left[taken_first(rest, scores)]]
+        found[name] = sources[left[taken_first(rest, scores, most)]]
 
     potentials: dict[str, Potential] = {}
     for name, settings in variants.items():
         started = time.perf_counter()
-        potentials[name] = fitted(encoder, vectors[:size], wanted, settings)
+        potentials[name] = fitted(encoder, vectors[:size], wanted, settings, more=vectors[: TIMES * size])
         ranked(name, potentials[name].score(vectors), started)
     ours = potentials["gotd"]
     points = ours.space(vectors)
@@ -166,13 +166,13 @@ def embedded(pool: list[Document], encoder: str, cache: Path | None) -> NDArray[
     return vectors
 
 
-def taken_first(documents: list[Document], scores: NDArray[np.float32]) -> list[int]:
-    """The rows that the largest budget takes, best first."""
+def taken_first(documents: list[Document], scores: NDArray[np.float32], most: int) -> list[int]:
+    """The rows that a budget of `most` takes, best first."""
     twins, rows = Deduplicator("near"), []
     for row in np.argsort(scores, kind="stable").tolist():
         if twins.offer(documents[row].id, documents[row].text) is None:
             rows.append(row)
-            if len(rows) == max(BUDGETS):
+            if len(rows) == most:
                 break
     return rows
 

@@ -7,11 +7,13 @@ import os
 # Two threads a core are slower than one; read by the libraries when they load, in workers too.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import gc
 import json
 import multiprocessing
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
@@ -176,6 +178,16 @@ def small_shards(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
         monkeypatch.setattr("gotd.stages.score.plan", lambda files, fields: plan(files, fields, size))
 
     return cut
+
+
+@pytest.fixture(scope="session")
+def quick_trainings() -> Iterator[None]:
+    """After each training accelerate collects garbage, which walks every object of the process: leaves out the old."""
+    import_module("gotd.training.loop")
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session")

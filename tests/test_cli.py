@@ -39,6 +39,7 @@ COMMANDS = (
     "report",
     "demo",
     "export",
+    "compare",
     "doctor",
 )
 WIDTH = 100

@@ -11,6 +11,7 @@ import gotd
 
 PUBLIC = [
     "ArtifactError",
+    "Comparison",
     "Domain",
     "Exported",
     "Fields",
@@ -27,6 +28,7 @@ PUBLIC = [
     "Target",
     "WarmUp",
     "choose",
+    "compare",
     "domains",
     "export_selection",
     "fit",

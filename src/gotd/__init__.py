@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from gotd.errors import ArtifactError, GotdError, InputError, MissingExtra, SettingsError
 
 if TYPE_CHECKING:
+    from gotd.comparison import Comparison, compare
     from gotd.corpus import Fields
     from gotd.export import Exported, export_selection
     from gotd.pipeline import select
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Comparison": "gotd.comparison",
     "Domain": "gotd.stages.domains",
     "Exported": "gotd.export",
     "Fields": "gotd.corpus",
@@ -43,6 +45,7 @@ _HOMES = {
     "Target": "gotd.stages.targets",
     "WarmUp": "gotd.selection.mix",
     "choose": "gotd.stages.choose",
+    "compare": "gotd.comparison",
     "domains": "gotd.stages.domains",
     "export_selection": "gotd.export",
     "fit": "gotd.stages.fit",
@@ -55,6 +58,7 @@ _HOMES = {
 
 __all__ = [
     "ArtifactError",
+    "Comparison",
     "Domain",
     "Exported",
     "Fields",
@@ -71,6 +75,7 @@ __all__ = [
     "Target",
     "WarmUp",
     "choose",
+    "compare",
     "domains",
     "export_selection",
     "fit",

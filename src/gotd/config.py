@@ -49,7 +49,7 @@ def read_config(path: Path | str) -> dict[str, Entry]:
         InputError: there is no such file, or it is no YAML.
         SettingsError: it holds anything but names with values or lists of values, or a name twice.
     """
-    root = _parsed(Path(path))
+    root = parsed(Path(path))
     if root is None:
         return {}
     if _kind(root) != "mapping":
@@ -81,7 +81,8 @@ def to_yaml(settings: Mapping[str, Any]) -> str:
     return str(yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True, width=10_000))
 
 
-def _parsed(path: Path) -> Node | None:
+def parsed(path: Path) -> Node | None:
+    """A YAML file as nodes, which keep the lines and the text of each value; nothing is ever constructed."""
     import yaml
 
     try:
@@ -91,7 +92,6 @@ def _parsed(path: Path) -> Node | None:
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: is not UTF-8 text; pass a YAML file of settings") from error
     try:
-        # Nodes instead of values keep the lines and the text of each value; nothing is ever constructed.
         return yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)

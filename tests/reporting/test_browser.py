@@ -60,13 +60,18 @@ Open = Callable[..., Browser]
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    yield from started(tmp_path_factory.mktemp("browser"))
+
+
+def started(profile: Path) -> Iterator[Browser]:
+    """A headless Chromium, until the tests of a module are done."""
     binary = next(filter(None, map(shutil.which, BROWSERS)), None)
     driver = shutil.which("chromedriver")
     if binary is None or driver is None:
         pytest.skip("no Chromium or no chromedriver")
     options = selenium.ChromeOptions()
     options.binary_location = binary
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('browser')}"):
+    for flag in (*FLAGS, f"--user-data-dir={profile}"):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     found = selenium.Chrome(options=options, service=selenium.ChromeService(executable_path=driver))

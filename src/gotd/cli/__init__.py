@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from gotd import __version__
-from gotd.cli import choosing, evaluating, exporting, health, reporting, sizing, training
+from gotd.cli import choosing, comparing, evaluating, exporting, health, reporting, sizing, training
 from gotd.cli.config import configurable
 from gotd.durable import refusal
 from gotd.errors import GotdError
@@ -66,4 +66,5 @@ for command in (
     exporting.export,
 ):
     main.add_command(configurable(command))
+main.add_command(comparing.compare)
 main.add_command(health.doctor)

@@ -11,8 +11,8 @@ from gotd.cli import options as opt
 
 
 @click.command()
-@click.argument("selection", type=click.Path(path_type=Path))
-@click.option("--output", "-o", type=click.Path(path_type=Path), help="The page.  [default: report.html in SELECTION]")
+@click.argument("selection", metavar="FOLDER", type=click.Path(path_type=Path))
+@click.option("--output", "-o", type=click.Path(path_type=Path), help="The page.  [default: report.html in FOLDER]")
 @click.option(
     "--points",
     type=click.IntRange(1),
@@ -31,7 +31,7 @@ from gotd.cli import options as opt
 @opt.device
 @click.option("--seed", default=0, show_default=True, help="Of the sample, and of UMAP.")
 def report(selection: Path, **given: Any) -> None:
-    """Write one HTML page about a SELECTION, the folder of `select` or `choose`."""
+    """Write one HTML page about the FOLDER of a selection (`select`, `choose`) or of a comparison (`compare`)."""
     from gotd.display import progress_bar
     from gotd.reporting import report
 

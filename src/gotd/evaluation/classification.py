@@ -71,6 +71,40 @@ class Classified:
         return asdict(self)
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What classifiers say of a test set.
+
+    Attributes:
+        true: (n,) numbers of the classes.
+        predicted: (n,) of each model.
+        classes: their names.
+        cut: documents longer than the window; only their beginning was read.
+        window: tokens.
+        models: folders.
+    """
+
+    true: Labels
+    predicted: list[Labels]
+    classes: list[str]
+    cut: int
+    window: int
+    models: list[str]
+
+    def summary(self, seed: int) -> Classified:
+        """Figures with their intervals; `seed` is of the bootstrap."""
+        counts = Counter(self.true.tolist())
+        return Classified(
+            figures=figures_of(self.true, self.predicted, len(self.classes), seed),
+            documents=len(self.true),
+            classes={name: counts[number] for number, name in enumerate(self.classes)},
+            majority=max(counts.values()) / len(self.true),
+            cut=self.cut,
+            window=self.window,
+            models=self.models,
+        )
+
+
 def classify(
     model: str,
     data: Inputs,
@@ -94,6 +128,14 @@ def classify(
         SettingsError: the model is no classifier, or was trained or chosen on these very files.
         InputError: a row lacks its label, or has one that the model does not know.
     """
+    where = Columns(label_field, text_field, pair_field)
+    return judged(model, data, where, batch=batch, device=device, progress=progress).summary(seed)
+
+
+def judged(
+    model: str, data: Inputs, where: Columns, *, batch: int = 32, device: str = "auto", progress: Progress = silent
+) -> Judged:
+    """The class of each document by each model of a folder; the columns that `where` leaves out are as fine-tuned."""
     need_training("evaluate classify")
     check_finished(model, one=False)
     path = Path(model) / MANIFEST
@@ -102,7 +144,7 @@ def classify(
         _refuse_seen(tuned["inputs"], data)
     asked = tuned.get("settings", {}) if tuned.get("kind") == "finetune" else {}
     columns = Columns(
-        label_field or asked.get("label") or "label", text_field or asked.get("text"), pair_field or asked.get("pair")
+        where.label or asked.get("label") or "label", where.text or asked.get("text"), where.pair or asked.get("pair")
     )
     examples = read_examples(data, columns, "test data")
     predictions: list[Labels] = []
@@ -112,16 +154,7 @@ def classify(
         classes, encoded, window, predicted = _predicted(folder, examples, batch, device, asked.get("window"))
         predictions.append(predicted)
     true: Labels = np.array([classes.index(str(example.label)) for example in examples])
-    counts = Counter(example.label for example in examples)
-    return Classified(
-        figures=figures_of(true, predictions, len(classes), seed),
-        documents=len(examples),
-        classes={name: counts[name] for name in classes},
-        majority=max(counts.values()) / len(examples),
-        cut=encoded.cut,
-        window=window,
-        models=folders,
-    )
+    return Judged(true, predictions, classes, encoded.cut, window, folders)
 
 
 def _predicted(

@@ -8,7 +8,6 @@ Causal models only.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -24,7 +23,7 @@ from gotd.corpus.texts import field_list, parse_template, template_text
 from gotd.encoders.weights import precision, resolve_device
 from gotd.engine import Progress, silent
 from gotd.errors import InputError, SettingsError
-from gotd.evaluation.classification import Classified, figures_of
+from gotd.evaluation.classification import Classified, Judged
 from gotd.evaluation.metrics import Labels
 from gotd.evaluation.perplexity import padded, start_token
 from gotd.evaluation.templates import Template, load_template
@@ -74,6 +73,21 @@ def zero_shot(
         batch: prompts with a label at a time.
         seed: of the bootstrap.
     """
+    return guessed(model, data, template, label_field, normalise, window, batch, device, progress).summary(seed)
+
+
+def guessed(
+    model: str,
+    data: Inputs,
+    template: str,
+    label_field: str = "label",
+    normalise: Normalise = "tokens",
+    window: int | None = None,
+    batch: int = 8,
+    device: str = "auto",
+    progress: Progress = silent,
+) -> Judged:
+    """The likeliest class of each document."""
     need_training("evaluate zero-shot")
     check_finished(model)
     if normalise not in NORMALISE:
@@ -97,16 +111,7 @@ def zero_shot(
     scores = likelihoods if normalise == "none" else likelihoods / lengths
     # (prompts of the task, documents, classes) -> (documents,)
     predicted = scores.reshape(len(task.prompts), len(true), len(task.words)).mean(0).argmax(1)
-    counts = Counter(true.tolist())
-    return Classified(
-        figures=figures_of(true, [predicted], len(task.words), seed),
-        documents=len(true),
-        classes={name: counts[number] for number, name in enumerate(task.classes)},
-        majority=max(counts.values()) / len(true),
-        cut=cut,
-        window=longest,
-        models=[model],
-    )
+    return Judged(true, [predicted], task.classes, cut, longest, [model])
 
 
 def _read(data: Inputs, task: Template, label_field: str) -> tuple[list[list[str]], Labels]:

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gotd.artifacts import MANIFEST, read_json
 from gotd.engine import Progress, silent
 from gotd.errors import ArtifactError, MissingExtra, SettingsError
 
@@ -44,12 +45,13 @@ def report(
     device: str = "auto",
     progress: Progress = silent,
 ) -> Path:
-    """Write one self-contained HTML page about a selection.
+    """Write one self-contained HTML page about a selection, or about a comparison.
 
     Args:
-        folder: a finished folder of `select` or `choose`.
+        folder: a finished folder of `select`, `choose` or `compare`.
         output: the page to write, or a folder for it; left out, `report.html` in the selection's folder.
-        points: candidates on the map; of a larger pool a seeded sample is drawn, with all that was selected.
+        points: candidates on the map; of a larger pool a seeded sample is drawn, with all that was selected. This and
+            what follows is of selections alone.
         projection: `pca`, or `umap`, which needs gotd[umap].
         map: also write `map.parquet` beside the page: id, source, score, x, y, role, text.
         seed: of the samples and of UMAP.
@@ -66,25 +68,47 @@ def report(
     check_extras(projection)
     if not points >= 1:
         raise SettingsError(f"points is {points}; wanted 1 or more")
+    path = _path(folder, output)
+    if _kind(folder) == "compare":
+        from gotd.comparison.running import Comparison
+        from gotd.reporting.comparing import comparison_page
+
+        _write(path, comparison_page(Comparison.load(folder)))
+        return path
     from gotd.reporting.account import gather
     from gotd.reporting.dots import write_map
     from gotd.reporting.page import document
     from gotd.reporting.sections import SECTIONS
 
-    path = _path(folder, output)
     account = gather(folder, points=points, projection=projection, seed=seed, device=device, progress=progress)
     title = f"gotd: {account.folder.resolve().name}"
-    page = document(title, [section(account) for section in SECTIONS], drawn(account))
+    _write(path, document(title, [section(account) for section in SECTIONS], drawn(account)))
+    if map:
+        try:
+            write_map(account.dots, path.parent)
+        except OSError as error:
+            raise _unwritable(path, error) from error
+    return path
+
+
+def _kind(folder: Path | str) -> str | None:
+    path = Path(folder) / MANIFEST
+    return read_json(path).get("kind") if path.is_file() else None
+
+
+def _write(path: Path, page: str) -> None:
+    """Whole or not at all."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.tmp")
         temporary.write_text(page, encoding="utf-8", newline="\n")
         temporary.replace(path)
-        if map:
-            write_map(account.dots, path.parent)
     except OSError as error:
-        raise ArtifactError(f"cannot write {path}: {error.strerror}; choose another --output") from error
-    return path
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> ArtifactError:
+    return ArtifactError(f"cannot write {path}: {error.strerror}; choose another --output")
 
 
 def _path(folder: Path | str, output: Path | str | None) -> Path:

@@ -48,23 +48,24 @@ def fill(template: str, **values: Any) -> Markup:
     return Markup(_environment().get_template(template).render(**values))
 
 
-def document(title: str, sections: Sequence[Section], data: Mapping[str, Any]) -> str:
+def document(title: str, sections: Sequence[Section], data: Mapping[str, Any], scripts: Sequence[str] = SCRIPTS) -> str:
     """The whole page.
 
     Args:
         title: of the window.
         sections: from top to bottom.
         data: what the scripts draw: JSON values; a script that finds no data of its own does nothing.
+        scripts: files of `static`, in the order that they run in.
     """
     # Plotly compiles its WebGL drawing with Function: that is what the policy's 'unsafe-eval' is for.
-    scripts = [Markup(get_plotlyjs()), *(Markup(_static(name)) for name in SCRIPTS)]
+    texts = [Markup(get_plotlyjs()), *(Markup(_static(name)) for name in scripts)]
     return fill(
         "page.html",
         title=title,
         sections=sections,
         style=Markup(_static("page.css")),
-        scripts=scripts,
-        hashes=" ".join(f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'" for text in scripts),
+        scripts=texts,
+        hashes=" ".join(f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'" for text in texts),
         data=Markup(embedded(data)),
         version=__version__,
     )

@@ -235,12 +235,12 @@ def how_made(account: Account) -> Section:
         quality=found["quality"],
         sampled=len(potential.reference),
         missing=account.missing,
-        settings=[(name, value) for name, value in _flat(found["settings"]) if value is not None],
+        settings=[(name, value) for name, value in flat(found["settings"]) if value is not None],
         encoder={"spec": potential.encoder.spec, "dim": potential.encoder.dim},
         fingerprint=potential.encoder.fingerprint,
         inputs=_inputs(account),
         versions=found["versions"],
-        seconds=list(_flat(found["seconds"])),
+        seconds=list(flat(found["seconds"])),
         folder=str(account.folder),
     )
     return Section("made", "How it was made", body)
@@ -264,11 +264,11 @@ def _line(account: Account, dot: int, value: float | None = None) -> Line:
     return Line(dot, row["id"], row["source"], row["score"] if value is None else value, row["rank"], row["text"])
 
 
-def _flat(settings: Mapping[str, Any], before: str = "") -> list[tuple[str, Any]]:
+def flat(settings: Mapping[str, Any], before: str = "") -> list[tuple[str, Any]]:
     """Settings within settings as `fields: text`."""
     found: list[tuple[str, Any]] = []
     for name, value in settings.items():
-        found += _flat(value, f"{before}{name}: ") if isinstance(value, Mapping) else [(f"{before}{name}", value)]
+        found += flat(value, f"{before}{name}: ") if isinstance(value, Mapping) else [(f"{before}{name}", value)]
     return found
 
 

@@ -11,6 +11,7 @@
     ...(gotd.paper ? PAPER : { autosize: true }),
   });
   const config = { displayModeBar: false, responsive: true };
+  Object.assign(gotd, { font, base, chart: config }); // for the charts of other pages
 
   const histogram = gotd.one("histogram");
   if (histogram && gotd.data.histogram) {

@@ -1,0 +1,194 @@
+"""One cell: warm the model up on its selection, fine-tune it where the task says so, and judge it.
+
+cells/<name>/items-*.parquet   what each evaluation found, item by item
+cells/<name>/cell.json         settings, tokens, figures: written last. None, not finished
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gotd.artifacts import digest, read_json, write_json
+from gotd.comparison.choices import Choice, Choices
+from gotd.comparison.config import NONE, Config, Task
+from gotd.comparison.measures import Subject, measured
+from gotd.comparison.plan import Cell, Plan, fields_of, warm_recipe
+from gotd.comparison.statistics import plain
+from gotd.corpus import Fields
+from gotd.engine import Progress, silent
+from gotd.errors import ArtifactError, InputError, SettingsError
+from gotd.training.finetune import finetune
+from gotd.training.models import model_inputs
+from gotd.training.settings import Machine
+from gotd.training.warmup import warmup
+
+WARM, TUNED = "warm-up", "fine-tuning"
+DONE = "cell.json"
+
+
+@dataclass(frozen=True)
+class Runner:
+    """Runs the cells of a comparison, or finds those that are done.
+
+    Attributes:
+        plan: of the comparison.
+        folder: of the comparison.
+    """
+
+    plan: Plan
+    folder: Path
+    progress: Progress = silent
+    _model: list[str] = field(default_factory=list)
+
+    @property
+    def choices(self) -> Choices:
+        """The selections, shared by all cells."""
+        return Choices(self.plan, self.folder / "selections", self.progress)
+
+    def done(self, cell: Cell) -> dict[str, Any] | None:
+        """What came of a cell, if it was run with these very settings and files."""
+        path = self.folder / "cells" / cell.name / DONE
+        if not path.exists():
+            return None
+        found = read_json(path)
+        return found if found["key"] == self.key(cell) else None
+
+    def key(self, cell: Cell) -> str:
+        """Changes with all that the figures of a cell depend on."""
+        config, task = self.plan.config, self.plan.config.task(cell.task)
+        mine: dict[str, list[str]] = {
+            name: lines for name, lines in self.plan.digests.items() if name.startswith(f"{task.name}: ")
+        }
+        if not self._model:
+            self._model.extend(model_inputs(config.model))
+        warm = None
+        if config.method(cell.row) != NONE:
+            warm = [self.choices.key(cell), self.plan.tokens[str(cell.budget)], config.warmup]
+        if config.warmup.get("replay") or "utility" in task.evaluate:
+            mine["reference"] = self.plan.digests.get("reference", [])
+        return digest([asdict(cell), self._model, warm, config.finetune if task.train else None, asdict(task), mine])
+
+    def run(self, cell: Cell) -> dict[str, Any]:
+        """Do the work of a cell; what was done of it before is not done again."""
+        started = time.perf_counter()
+        config, task = self.plan.config, self.plan.config.task(cell.task)
+        folder, work = self.folder / "cells" / cell.name, self.folder / "work" / f"{cell.name}-{self.key(cell)}"
+        try:
+            choice = None if config.method(cell.row) == NONE else self.choices(cell)
+            model, tokens = self._warmed(cell, choice, work)
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            figures = self._judged(cell, task, model, WARM, folder)
+            if task.train:
+                model = self._tuned(cell, task, model, work)
+                figures += self._judged(cell, task, model, TUNED, folder)
+        except (InputError, SettingsError, ArtifactError) as error:
+            raise type(error)(f"cell {cell.name}: {error}") from error
+        told = {
+            **asdict(cell),
+            "key": self.key(cell),
+            "method": config.method(cell.row),
+            "tokens": tokens,
+            "documents": None if choice is None else choice.documents,
+            "filled": None if choice is None else choice.filled,
+            "selection": None if choice is None else str(choice.folder.relative_to(self.folder)),
+            "predicted": None if choice is None else choice.predicted,
+            "solved": None if choice is None else choice.solved,
+            "figures": figures,
+            "seconds": time.perf_counter() - started,
+        }
+        write_json(folder / DONE, told)
+        if not config.keep_models:
+            shutil.rmtree(work, ignore_errors=True)
+        return told
+
+    def _warmed(self, cell: Cell, choice: Choice | None, work: Path) -> tuple[str, int]:
+        """The model after the warm-up, and the tokens that it read."""
+        config, task = self.plan.config, self.plan.config.task(cell.task)
+        if choice is None:
+            return config.model, 0
+        given = {name: value for name, value in config.warmup.items() if name not in ("tokens", "epochs")}
+        measurements = warm_recipe(config).measurements
+        found = warmup(
+            config.model,
+            choice.folder,
+            work / "warm",
+            target=list(task.dev) or None,
+            reference=list(config.reference) if given.get("replay") else None,
+            fields=fields_of(config),
+            target_fields=Fields(text=task.text_field),
+            tokens=self.plan.tokens[str(cell.budget)],
+            # As many as there are: dev data choose which weights are kept, and every cell reads all its tokens.
+            patience=measurements,
+            seed=cell.seed,
+            machine=_machine(config),
+            progress=self.progress,
+            **given,
+        )
+        return str(found.folder), int(found.manifest["tokens"]["seen"])
+
+    def _tuned(self, cell: Cell, task: Task, model: str, work: Path) -> str:
+        """The model after stage II."""
+        found = finetune(
+            model,
+            list(task.train),
+            work / "tuned",
+            label_field=task.label_field,
+            text_field=task.text_field,
+            pair_field=task.pair_field,
+            dev=list(task.dev) or None,
+            seed=cell.seed,
+            machine=_machine(self.plan.config),
+            progress=self.progress,
+            **{**self.plan.config.finetune, **({"max_train": task.max_train} if task.max_train else {})},
+        )
+        return str(found.folder)
+
+    def _judged(self, cell: Cell, task: Task, model: str, stage: str, folder: Path) -> list[dict[str, Any]]:
+        """The evaluations of a stage."""
+        config, found = self.plan.config, []
+        for name, settings in task.evaluate.items():
+            if not _is_due(name, stage, task):
+                continue
+            own = {key: value for key, value in settings.items() if key != "data"}
+            data = task.data_of(name, config.reference)
+            text_field = text_field_of(name, config, task)
+            place = (config.device, cell.seed or 0, folder, self.progress)
+            subject = Subject(model, task, data, text_field, own, *place)
+            result = measured(name, subject)
+            path = folder / f"items-{name}-{stage}.parquet"
+            pq.write_table(pa.table(result.items), path)
+            told = {"evaluation": name, "stage": stage, "items": path.name, "told": result.told}
+            found.append({**told, "metrics": plain(name, result.items, result.classes)})
+        return found
+
+
+def text_field_of(evaluation: str, config: Config, task: Task) -> str | None:
+    """Where the texts are that an evaluation reads: `utility` is of texts like the reference's."""
+    return config.text_field if evaluation == "utility" else task.text_field
+
+
+def _is_due(evaluation: str, stage: str, task: Task) -> bool:
+    """Classes are judged after stage II, all else after the warm-up; perplexity after both, if there are no labels."""
+    if stage == WARM:
+        return evaluation != "classify"
+    return evaluation == "classify" or (evaluation == "perplexity" and not task.label_field)
+
+
+def items_of(folder: Path, cell: Mapping[str, Any], figure: Mapping[str, Any]) -> dict[str, Any]:
+    """The items of one evaluation of a finished cell, as columns."""
+    name = Cell(*(cell[part] for part in Cell.__dataclass_fields__)).name
+    table = pq.read_table(folder / "cells" / name / str(figure["items"]))
+    return {column: table[column].to_numpy() for column in table.column_names}
+
+
+def _machine(config: Config) -> Machine:
+    return Machine(config.device, config.micro_batch, config.gradient_checkpointing)
