@@ -217,7 +217,7 @@ def test_a_torn_save_leaves_the_old_file(potential: Potential, tmp_path: Path, m
     def torn(descriptor: int) -> None:
         raise OSError("no space left")
 
-    monkeypatch.setattr("gotd.potential.os.fsync", torn)
+    monkeypatch.setattr("gotd.durable.os.fsync", torn)
     with pytest.raises(OSError, match="no space"):
         replace(potential, settings={}).save(tmp_path)
     assert (tmp_path / FILE).read_bytes() == before

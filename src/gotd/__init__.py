@@ -21,11 +21,12 @@ if TYPE_CHECKING:
     from gotd.potential import Potential
     from gotd.reporting import report
     from gotd.selection.mix import Losses, WarmUp, measured_mix
-    from gotd.stages.choose import Selection, choose
+    from gotd.stages.choose import choose
     from gotd.stages.domains import Domain, domains
     from gotd.stages.fit import FitSettings, fit
     from gotd.stages.score import score
     from gotd.stages.scores import Scores
+    from gotd.stages.selected import Selection
     from gotd.stages.size import Sizes, size
     from gotd.stages.targets import Target
 
@@ -40,7 +41,7 @@ _HOMES = {
     "Losses": "gotd.selection.mix",
     "Potential": "gotd.potential",
     "Scores": "gotd.stages.scores",
-    "Selection": "gotd.stages.choose",
+    "Selection": "gotd.stages.selected",
     "Sizes": "gotd.stages.size",
     "Target": "gotd.stages.targets",
     "WarmUp": "gotd.selection.mix",

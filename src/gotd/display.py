@@ -23,8 +23,8 @@ from gotd.engine import Progress
 
 if TYPE_CHECKING:
     from gotd.export import Exported
-    from gotd.stages.choose import Selection
     from gotd.stages.domains import Domain
+    from gotd.stages.selected import Selection
     from gotd.stages.size import Sizes
 
 PROSE_WIDTH = 100

@@ -27,14 +27,16 @@ from gotd.engine import Executor, Progress, check_executor, silent
 from gotd.selection.duplicates import Mode
 from gotd.selection.mix import WarmUp
 from gotd.selection.tokens import identity
-from gotd.stages.choose import Selection, check_rounds, checked, choose
+from gotd.stages.choose import check_rounds, checked, choose
 from gotd.stages.domains import domains
 from gotd.stages.embeddings import FOLDER as KEPT
 from gotd.stages.embeddings import Kept, check_place
 from gotd.stages.fit import FitSettings, fit
 from gotd.stages.picking import MIX, Mix, PickSettings
-from gotd.stages.score import TextMass, score
+from gotd.stages.points import TextMass
+from gotd.stages.score import score
 from gotd.stages.scores import REJECTS
+from gotd.stages.selected import Selection
 from gotd.stages.sharing import check_shares
 from gotd.stages.targets import Targets, aims, check_aims, described, inputs_of
 from gotd.stages.tiers import check_tiers, refine

@@ -12,7 +12,7 @@ from works import append
 
 from gotd.corpus import Shard
 from gotd.potential import Potential
-from gotd.stages.score import ShardScorer
+from gotd.stages.shard_scorer import ShardScorer
 
 plainly = Potential.load
 

@@ -12,7 +12,7 @@ from typing import Any
 import gotd
 from gotd.corpus import Shard, plan
 from gotd.stages import score
-from gotd.stages.score import ShardScorer
+from gotd.stages.shard_scorer import ShardScorer
 
 ON_DISK = {"fsync", "replace", "rename", "unlink", "mkdir", "rmdir", "open", "write", "truncate", "scandir"}
 _HERE = str(Path(gotd.__file__).parent)

@@ -92,7 +92,7 @@ def test_small_batches_and_shards_find_every_vector(
     """Batches of documents and of kept rows need not agree."""
     small_shards(1500)
     gotd.score(selector, corpora.pool, tmp_path / "kept", keep_embeddings=True, workers=1)
-    monkeypatch.setattr("gotd.stages.score._BATCH", 3)
+    monkeypatch.setattr("gotd.stages.shard_scorer._BATCH", 3)
     embedded.clear()
     found = gotd.score(second, corpora.pool, tmp_path / "out", embeddings=tmp_path / "kept", workers=1)
     assert found.manifest["embeddings"]["taken"] == 300
@@ -202,7 +202,7 @@ def test_what_has_nothing_to_keep_says_so(write, corpora, selector: Path, kept: 
 def test_a_run_that_was_stopped_keeps_all(
     selector: Path, corpora, tmp_path: Path, small_shards: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from gotd.stages.score import ShardScorer
+    from gotd.stages.shard_scorer import ShardScorer
 
     small_shards(4000)
     plain = ShardScorer.__call__

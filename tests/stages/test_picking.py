@@ -116,7 +116,7 @@ class TestCaps:
         asked = scored, budget, how, None, Fields(), 0
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(
-                "gotd.stages.choose._fetched", lambda _, picked, __: [documents[int(i[1:])] for i in picked.id]
+                "gotd.stages.choose.fetched", lambda _, picked, __: [documents[int(i[1:])] for i in picked.id]
             )
             found = _outcome(lambda: _picked(*asked))
             patch.setattr("gotd.stages.choose.rank", lambda *given, **rest: rank(*given, **{**rest, "cap": None}))

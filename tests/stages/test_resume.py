@@ -11,7 +11,7 @@ import pytest
 import gotd
 from gotd import ArtifactError, FitSettings, artifacts
 from gotd.corpus import Shard
-from gotd.stages.score import ShardScorer
+from gotd.stages.shard_scorer import ShardScorer
 
 
 class Stopped(BaseException):
@@ -73,8 +73,8 @@ STEPS = {  # and whether the shards are still to be scored then
     "before scoring": ("gotd.stages.score.plan", True),
     "in joining parts": ("gotd.stages.score.merge", False),
     "before choosing": ("gotd.stages.choose._picked", False),
-    "in writing the choice": ("gotd.stages.choose._write_arrow", False),
-    "at the end of choosing": ("gotd.stages.choose._transport", False),
+    "in writing the choice": ("gotd.stages.choose.write_arrow", False),
+    "at the end of choosing": ("gotd.stages.choose.transport", False),
     "before the files are moved": ("gotd.pipeline._add_rejects", False),
 }
 

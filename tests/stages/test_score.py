@@ -13,7 +13,7 @@ import torch
 import gotd
 from gotd import ArtifactError, Fields, FitSettings, InputError, Potential, SettingsError
 from gotd.selection.gradient import marginal_error
-from gotd.stages.score import ShardScorer
+from gotd.stages.shard_scorer import ShardScorer
 
 
 def test_the_folder_holds_all_that_choose_needs(scored: Path) -> None:

@@ -15,7 +15,7 @@ import gotd
 from gotd import SettingsError
 from gotd.cli import main
 from gotd.corpus import Shard
-from gotd.stages.score import ShardScorer
+from gotd.stages.shard_scorer import ShardScorer
 from gotd.stages.tiers import check_tiers
 
 GIVEN: dict[str, Any] = {"coarse": "static", "fine": "lsa", "shortlist": 4, "workers": 1}

@@ -68,7 +68,7 @@ def test_batches_and_bad_rows_move_no_row(
     write, corpora, pool, rows, small_shards, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rows are counted by what is scored: what is rejected, in this shard or an earlier one, has no number."""
-    monkeypatch.setattr("gotd.stages.score._BATCH", 7)
+    monkeypatch.setattr("gotd.stages.shard_scorer._BATCH", 7)
     small_shards(3000)
     dirty = write("pool.jsonl", [row for record in pool for row in (b"{", record)])
     asked = {"method": "round-robin", "dedup": "off", "workers": 1}

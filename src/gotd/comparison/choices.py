@@ -23,11 +23,12 @@ from gotd.corpus.temporary import Replacement
 from gotd.engine import Progress, silent
 from gotd.pipeline import IN_DOMAIN_SOURCES, fit_settings
 from gotd.potential import Potential
-from gotd.stages.choose import Selection, check_rounds, choose
+from gotd.stages.choose import check_rounds, choose
 from gotd.stages.domains import domains
 from gotd.stages.fit import FitSettings, fit
 from gotd.stages.picking import MIX, PickSettings
 from gotd.stages.score import score
+from gotd.stages.selected import Selection
 from gotd.stages.targets import Target
 from gotd.training.documents import texts_of
 from gotd.transport import Measure, summarised

@@ -21,7 +21,7 @@ import orjson
 from gotd.corpus import Document, Fields, find, plan, read
 from gotd.engine import Progress, silent
 from gotd.pipeline import select
-from gotd.stages.choose import Selection
+from gotd.stages.selected import Selection
 
 COMMON, RARE = "python", "machine-learning"
 BUDGET = 300

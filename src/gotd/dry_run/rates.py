@@ -33,7 +33,7 @@ from gotd.potential import Potential, encoder_for
 from gotd.selection.budget import estimated_tokens
 from gotd.selection.duplicates import Deduplicator, Mode
 from gotd.stages.fit import FitSettings, fitted
-from gotd.stages.score import vectors_of
+from gotd.stages.points import vectors_of
 from gotd.stages.summary import is_cheap
 from gotd.transport import Measure, SoftMin
 

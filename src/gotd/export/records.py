@@ -19,7 +19,7 @@ from gotd.corpus.texts import known_text
 from gotd.errors import ArtifactError
 from gotd.potential import FILE_NAME
 from gotd.selection.methods import GOTD
-from gotd.stages.choose import Selection
+from gotd.stages.selected import Selection
 
 Message = dict[str, str]
 _ROWS = 1024

@@ -18,7 +18,7 @@ from gotd.export.records import Chosen, chosen, selector
 from gotd.export.sinks import open_sink
 from gotd.export.trainer import Shape, Task, Trainer
 from gotd.export.trainers import TRAINERS
-from gotd.stages.choose import Selection
+from gotd.stages.selected import Selection
 
 REJECTS = "rejects.jsonl"
 MODEL = "MODEL"

@@ -19,8 +19,8 @@ from gotd.reporting.lacks import Lack, lacks, nearest
 from gotd.reporting.plane import Projection
 from gotd.reporting.scored import Scored, look
 from gotd.reporting.texts import read_rows, read_targets
-from gotd.stages.choose import DUPLICATES, Selection
 from gotd.stages.scores import REJECTS
+from gotd.stages.selected import DUPLICATES, Selection
 
 _DUPLICATES = 10
 _EXAMPLES = 3

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from gotd.stages.choose import Selection
+from gotd.stages.selected import Selection
 
 BINS = 60
 SHOWN = 5

@@ -8,100 +8,43 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, get_args
-from zlib import crc32
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
-from gotd.artifacts import load_manifest, open_artifact
-from gotd.corpus import Document, Fields, OutputFormat, fetch, open_writer
+from gotd.artifacts import open_artifact
+from gotd.corpus import Document, Fields, OutputFormat
 from gotd.engine import Progress, silent
-from gotd.errors import InputError, SettingsError
+from gotd.errors import SettingsError
 from gotd.potential import FILE_NAME, Potential
 from gotd.selection.budget import Budget
 from gotd.selection.caps import Cap
-from gotd.selection.duplicates import Duplicate, Mode
+from gotd.selection.duplicates import Mode
 from gotd.selection.methods import GOTD
 from gotd.selection.methods.all_target import AllTarget
 from gotd.selection.mix import WarmUp
 from gotd.selection.ranking import Picked, lowest_by, rank
-from gotd.selection.rounds import rounds_needed
-from gotd.selection.several import Blend, accounts
-from gotd.selection.trimming import pull_of_few
+from gotd.selection.several import accounts
+from gotd.stages.moved import pull, transport
 from gotd.stages.picking import MIX, Beyond, Choice, Mix, Pick, PickSettings, pick
-from gotd.stages.score import masses, points_of
 from gotd.stages.scores import NAME, REJECTS, Scores, own_column
+from gotd.stages.selected import (
+    Selection,
+    calibrated_scores,
+    fetched,
+    write_arrow,
+    write_duplicates,
+    write_records,
+)
 from gotd.stages.sharing import Lists, check_shares, divided, joined, parse_shares, share_out
 from gotd.stages.target_alone import target_alone
 from gotd.stages.tiers import COARSE, PROBE, of_whole_pool
-from gotd.transport import Measure, summarised
 
-_SOLVE_AGAIN_ON = 5_000
 _SHOWN = 5
-_PULLED = 1_000
-FEW = 0.02
-DUPLICATES = "duplicates.parquet"
-_TAKEN_BY = ("target", "target_score")
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """What was chosen: `gotd select` or `gotd choose`.
-
-    Attributes:
-        folder: where the files are.
-        manifest: settings, inputs, counts, transport before and after, times.
-    """
-
-    folder: Path
-    manifest: dict[str, Any]
-
-    @classmethod
-    def load(cls, folder: Path | str) -> Selection:
-        """The selection that a finished folder holds."""
-        kind = "select" if _kind(folder) == "select" else "choose"
-        return cls(Path(folder), load_manifest(folder, kind))
-
-    def __len__(self) -> int:
-        # Under `all-target` the documents are the target's, and none of the pool is selected.
-        return int((self.manifest.get("from_target") or self.manifest["counts"])["selected"])
-
-    @property
-    def path(self) -> Path:
-        """The file of selected records."""
-        return self.folder / str(self.manifest["selected"])
-
-    @property
-    def scores(self) -> Path:
-        """`scores.parquet`: every candidate."""
-        return self.folder / NAME
-
-    @property
-    def potential(self) -> Potential:
-        """The fitted selector, to score any other pool."""
-        return Potential.load(self.folder)
-
-    def to_arrow(self) -> pa.Table:
-        """The selected documents, best first: rank, id, source, text, score, calibrated score."""
-        return pa.ipc.open_file(self.folder / "selected.arrow").read_all()
-
-    def to_pandas(self) -> Any:
-        """The same as a pandas DataFrame."""
-        return self.to_arrow().to_pandas()
-
-
-def _kind(folder: Path | str) -> str:
-    from gotd.artifacts import MANIFEST, read_json
-
-    path = Path(folder) / MANIFEST
-    return str(read_json(path).get("kind")) if path.exists() else "choose"
 
 
 def choose(
@@ -167,13 +110,13 @@ def choose(
     ranking, chosen, documents = choice.ranking, choice.pick, choice.documents
     best = ranking.best.take(chosen.rows)
     progress("writing", 1, 3)
-    calibrated = _calibrated(best.score, ranking.mean, ranking.pool)
-    path = _write(artifact.folder, format, documents, best, calibrated, chosen.taken_by)
-    _write_arrow(artifact.folder, documents, best, calibrated, chosen.taken_by)
-    _write_duplicates(artifact.folder, chosen.duplicates)
+    calibrated = calibrated_scores(best.score, ranking.mean, ranking.pool)
+    path = write_records(artifact.folder, format, documents, best, calibrated, chosen.taken_by)
+    write_arrow(artifact.folder, documents, best, calibrated, chosen.taken_by)
+    write_duplicates(artifact.folder, chosen.duplicates)
     progress("solving again", 2, 3)
-    random = _fetched(scored, ranking.random, fields)
-    worst = _fetched(scored, ranking.worst, fields)
+    random = fetched(scored, ranking.random, fields)
+    worst = fetched(scored, ranking.worst, fields)
     tiers = scored.manifest.get("tiers")
     for name in (NAME, REJECTS, FILE_NAME, *((COARSE, PROBE) if tiers else ())):
         shutil.copyfile(scored.folder / name, artifact.folder / name)
@@ -191,13 +134,13 @@ def choose(
             "from_target": choice.from_target,
             "sources": _by_source(scored.manifest["sources"], [] if choice.from_target else documents),
             **_shares_taken(scored, target_shares, potential, chosen, best),
-            "transport": _transport(potential, documents, random, best, how.share(int(best.tokens.sum()))),
+            "transport": transport(potential, documents, random, best, how.share(int(best.tokens.sum()))),
             "rounds": [asdict(step) for step in chosen.rounds],
             "quality": {
                 **asdict(potential.quality),
                 **accounts(potential.terms),
                 "marginal_error_pool": scored.manifest["marginal_error"],
-                "pull": _pull(potential, documents),
+                "pull": pull(potential, documents),
             },
             "best": _lines(documents[:_SHOWN], best),
             "worst": _lines(worst, ranking.worst),
@@ -223,7 +166,7 @@ def _picked(
         ranking = rank(
             scored.batches, budget, pool, seed=seed, worst=_SHOWN, stretch=stretch, estimated=estimated, cap=cap
         )
-        shortlist = _fetched(scored, ranking.best, fields)
+        shortlist = fetched(scored, ranking.best, fields)
         more = Beyond(ranking.ended, ranking.beyond)
         chosen = pick(shortlist, ranking.best.tokens.tolist(), budget, ranking.size, how, potential, more)
         if not chosen.open:
@@ -244,7 +187,7 @@ def _shared(
         wanted = {own_column(name): part for name, part in zip(names, budgets)}
         found = lowest_by(scored.batches, wanted, pool, stretch)
         every, orders = joined([picked for picked, _ in found])
-        lists = Lists(every, _fetched(scored, every, fields), orders, [own for _, own in found])
+        lists = Lists(every, fetched(scored, every, fields), orders, [own for _, own in found])
         whole = min(map(len, orders)) == pool
         chosen = share_out(lists, budgets, names, ranking.size, budget, how, whole=whole)
         if not chosen.open:
@@ -272,86 +215,6 @@ def check_rounds(rounds: int, method: str) -> None:
         raise SettingsError(
             f"{rounds} rounds go down the gradient, which method {method} has not; leave out one of both"
         )
-
-
-def _fetched(scored: Scores, picked: Picked, fields: Fields) -> list[Document]:
-    """The documents of the picked rows, in their order."""
-    rows: dict[int, dict[tuple[int, int], int]] = defaultdict(dict)
-    for row, (file, position, piece) in enumerate(zip(picked.file, picked.position, picked.piece)):
-        rows[int(file)][int(position), int(piece)] = row
-    found: list[Document | None] = [None] * len(picked)
-    files = scored.files
-    for number, addresses in rows.items():
-        for document in fetch(files[number], list(addresses), fields):
-            row = addresses[document.position, document.piece]
-            if document.id != picked.id[row] or crc32(document.record) != picked.checksum[row]:
-                other = "another record under that id" if document.id == picked.id[row] else document.id
-                raise InputError(
-                    f"{files[number].path} changed since it was scored: found {other}, "
-                    f"wanted {picked.id[row]}. Score it again"
-                )
-            found[row] = document
-    return [document for document in found if document is not None]
-
-
-def _calibrated(score: NDArray[np.float32], mean: float, pool: int) -> NDArray[np.float64]:
-    """f_i - mean_{k != i} f_k over the pool (Just et al. 2023, LAVA): centred, and the ranking unchanged."""
-    values = score.astype(np.float64)
-    return (values - mean) * (pool / (pool - 1)) if pool > 1 else values * 0
-
-
-def _write(
-    folder: Path,
-    format: OutputFormat,
-    documents: Sequence[Document],
-    picked: Picked,
-    calibrated: NDArray[np.float64],
-    taken_by: Sequence[tuple[str, float]],
-) -> Path:
-    with open_writer(folder, format) as writer:
-        for row, document in enumerate(documents):
-            mark = {
-                "id": document.id,
-                "source": document.source,
-                "score": float(picked.score[row]),
-                "calibrated": float(calibrated[row]),
-                "rank": row + 1,
-                **(dict(zip(_TAKEN_BY, taken_by[row])) if taken_by else {}),
-            }
-            writer.write(document.record, mark)
-    return writer.path
-
-
-def _write_arrow(
-    folder: Path,
-    documents: Sequence[Document],
-    picked: Picked,
-    calibrated: NDArray[np.float64],
-    taken_by: Sequence[tuple[str, float]],
-) -> None:
-    table = pa.table(
-        {
-            "rank": np.arange(1, len(documents) + 1, dtype=np.int32),
-            "id": [d.id for d in documents],
-            "source": [d.source for d in documents],
-            "text": [d.text for d in documents],
-            "score": picked.score,
-            "calibrated": calibrated,
-            **(dict(zip(_TAKEN_BY, zip(*taken_by))) if taken_by else {}),
-        }
-    )
-    with (
-        pa.OSFile(str(folder / "selected.arrow"), "wb") as sink,
-        pa.ipc.new_file(sink, table.schema) as writer,
-    ):
-        writer.write_table(table)
-
-
-def _write_duplicates(folder: Path, duplicates: Sequence[Duplicate]) -> None:
-    """duplicates.parquet: what was passed over, the better document it repeats, and how alike they are."""
-    rows = {name: [getattr(found, name) for found in duplicates] for name in ("id", "survivor", "similarity")}
-    schema = pa.schema([("id", pa.string()), ("survivor", pa.string()), ("similarity", pa.float64())])
-    pq.write_table(pa.table(rows, schema=schema), folder / DUPLICATES)
 
 
 def _counts(scored: Scores, choice: Choice, tokens: int) -> dict[str, int]:
@@ -399,76 +262,6 @@ def _shares_taken(
         for name, share in zip(potential.owners, parse_shares(shares))
     ]
     return {"target_shares": taken}
-
-
-def _transport(
-    potential: Potential,
-    selected: Sequence[Document],
-    random: Sequence[Document],
-    best: Picked,
-    mix: float,
-) -> dict[str, Any]:
-    """The objective at the reference, predicted after the selection, solved after it, and after a random choice."""
-    before = potential.quality.value
-    start, summary = potential.gradient()
-    if potential.method is None:
-        phi = best.score.astype(np.float64)
-    else:
-        phi = potential.priced(points_of(selected, potential)).f.double().numpy()
-    mass = masses(selected, potential.settings.get("text_mass", "docs"))
-    mean = float(np.average(phi, weights=None if mass is None else mass.numpy()))
-    predicted = before + mix * (mean - potential.level)
-    some, few = _some(selected, potential), _some(random, potential)
-    after, by_chance = (_solved(potential, start, summary, added, mix) for added in (some, few))
-    return {
-        "measure": "sinkhorn divergence" if start.parts[0].objective.debias else "entropic OT",
-        "unit": "cost" if potential.plain else "standard deviations of the gradient over the reference",
-        "mix": mix,
-        "before": before,
-        "predicted": predicted,
-        "after": after.value,
-        "random": by_chance.value,
-        "rounds_needed": rounds_needed(before, predicted, after.value),
-        "solved_on": {"selected": min(len(selected), _SOLVE_AGAIN_ON), "random": len(random)},
-        **({} if potential.plain else {"targets": _each(potential, some, after, by_chance, mix)}),
-    }
-
-
-def _each(potential: Potential, added: Measure, after: Blend, by_chance: Blend, mix: float) -> list[dict[str, Any]]:
-    """The same for each of several targets, in units of the cost; predicted from the documents that are solved on."""
-    means = potential.phi(added.points).double() @ added.weights.double()
-    return [
-        {
-            "name": term.name,
-            "weight": abs(term.weight),
-            "avoid": term.weight < 0,
-            "before": term.quality.value,
-            "predicted": term.quality.value + mix * (float(mean) - term.level),
-            "after": chosen.value,
-            "random": chance.value,
-        }
-        for term, mean, chosen, chance in zip(potential.terms, means, after.parts, by_chance.parts)
-    ]
-
-
-def _pull(potential: Potential, documents: Sequence[Document]) -> float | None:
-    """How much of the selection FEW of the target's mass buys, on an even sample; None of several targets."""
-    if not potential.plain:
-        return None
-    some = documents[:: -(-len(documents) // _PULLED)]
-    return pull_of_few(potential.attract, points_of(some, potential), FEW)
-
-
-def _some(documents: Sequence[Document], potential: Potential) -> Measure:
-    """Documents as a measure; of many an even sample stands for all."""
-    some = documents[:: -(-len(documents) // _SOLVE_AGAIN_ON)]
-    return Measure.of(points_of(some, potential), masses(some, potential.settings.get("text_mass", "docs")))
-
-
-def _solved(potential: Potential, start: Blend, summary: Measure | None, added: Measure, mix: float) -> Blend:
-    """The gradient, with the objective, at (1 - mix) reference + mix of what is added."""
-    centroids = None if summary is None else summary.mixed_with(summarised(added), mix)
-    return start.at(potential.reference.mixed_with(added, mix), centroids)
 
 
 def _lines(documents: Sequence[Document], picked: Picked) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ from gotd.errors import InputError, SettingsError
 from gotd.potential import encoder_for
 from gotd.selection.gradient import between_halves
 from gotd.stages.fit import FitSettings, sample_alike
-from gotd.stages.score import vectors_of
+from gotd.stages.points import vectors_of
 from gotd.stages.targets import Aim, Targets, aims
 from gotd.transport import Cost, Measure, Problem, solve
 

@@ -25,7 +25,7 @@ from gotd.errors import InputError, SettingsError
 from gotd.potential import Potential, encoder_for
 from gotd.selection.methods import GOTD, Method, check_method, fit_method
 from gotd.selection.several import Wanted, accounts, fit_terms
-from gotd.stages.score import TextMass, masses, vectors_of
+from gotd.stages.points import TextMass, masses, vectors_of
 from gotd.stages.summary import centroids_of
 from gotd.stages.targets import Aim, Targets, aims, check_aims, described, inputs_of, is_plain
 from gotd.transport import Cost, Measure, Space, recentred, summarised

@@ -23,7 +23,7 @@ from gotd.selection.duplicates import Deduplicator, Duplicate, Mode
 from gotd.selection.mix import AUTO, WarmUp
 from gotd.selection.ranking import Ranking
 from gotd.selection.rounds import Round, descend
-from gotd.stages.score import points_of
+from gotd.stages.points import points_of
 
 Mix = float | Literal["auto"]
 MIX = 0.1

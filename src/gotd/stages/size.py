@@ -34,10 +34,10 @@ from gotd.selection.gradient import Gradient
 from gotd.selection.knee import knee
 from gotd.selection.mix import AUTO, WarmUp
 from gotd.selection.ranking import rank
-from gotd.stages.choose import _fetched as fetched
 from gotd.stages.picking import Mix, check_mix, share_of
-from gotd.stages.score import masses, points_of
+from gotd.stages.points import masses, points_of
 from gotd.stages.scores import Scores
+from gotd.stages.selected import fetched
 from gotd.transport import Measure, summarised
 
 LEAST = 50

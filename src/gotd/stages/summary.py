@@ -15,7 +15,7 @@ import torch
 from gotd.corpus import Document, Fields, File, OnError, Sampled, share_of_rows
 from gotd.encoders import Encoder
 from gotd.engine import Progress
-from gotd.stages.score import TextMass, masses, vectors_of
+from gotd.stages.points import TextMass, masses, vectors_of
 from gotd.transport import Measure, Space, recentred, summarised
 
 TIMES = 5

@@ -30,8 +30,9 @@ from gotd.selection.budget import Budget
 from gotd.selection.kept_share import KeptShare, kept_share
 from gotd.selection.ranking import Picked, Ranking, rank
 from gotd.stages.addresses import write_addresses
-from gotd.stages.score import ShardScorer, on_gpu, own_columns
+from gotd.stages.score import on_gpu
 from gotd.stages.scores import NAME, REJECTS, WITHIN, Scores, schema_of
+from gotd.stages.shard_scorer import ShardScorer, own_columns
 
 COARSE = "coarse.parquet"
 PROBE = "probe.parquet"

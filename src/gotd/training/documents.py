@@ -59,7 +59,7 @@ def texts_of(
     """
     chosen = selection_folder(data)
     if chosen is not None:
-        from gotd.stages.choose import Selection
+        from gotd.stages.selected import Selection
 
         texts = Selection.load(chosen).to_arrow()["text"].to_pylist()
         return Texts(texts[:size], inputs_of(data), [], len(texts))

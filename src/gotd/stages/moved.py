@@ -1,0 +1,91 @@
+"""What a selection should do to the objective, and does: predicted, solved again, and beside a random choice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from gotd.corpus import Document
+from gotd.potential import Potential
+from gotd.selection.ranking import Picked
+from gotd.selection.rounds import rounds_needed
+from gotd.selection.several import Blend
+from gotd.selection.trimming import pull_of_few
+from gotd.stages.points import masses, points_of
+from gotd.transport import Measure, summarised
+
+SOLVE_AGAIN_ON = 5_000
+FEW = 0.02
+_PULLED = 1_000
+
+
+def transport(
+    potential: Potential,
+    selected: Sequence[Document],
+    random: Sequence[Document],
+    best: Picked,
+    mix: float,
+) -> dict[str, Any]:
+    """The objective at the reference, predicted after the selection, solved after it, and after a random choice."""
+    before = potential.quality.value
+    start, summary = potential.gradient()
+    if potential.method is None:
+        phi = best.score.astype(np.float64)
+    else:
+        phi = potential.priced(points_of(selected, potential)).f.double().numpy()
+    mass = masses(selected, potential.settings.get("text_mass", "docs"))
+    mean = float(np.average(phi, weights=None if mass is None else mass.numpy()))
+    predicted = before + mix * (mean - potential.level)
+    some, few = _some(selected, potential), _some(random, potential)
+    after, by_chance = (_solved(potential, start, summary, added, mix) for added in (some, few))
+    return {
+        "measure": "sinkhorn divergence" if start.parts[0].objective.debias else "entropic OT",
+        "unit": "cost" if potential.plain else "standard deviations of the gradient over the reference",
+        "mix": mix,
+        "before": before,
+        "predicted": predicted,
+        "after": after.value,
+        "random": by_chance.value,
+        "rounds_needed": rounds_needed(before, predicted, after.value),
+        "solved_on": {"selected": min(len(selected), SOLVE_AGAIN_ON), "random": len(random)},
+        **({} if potential.plain else {"targets": _each(potential, some, after, by_chance, mix)}),
+    }
+
+
+def _each(potential: Potential, added: Measure, after: Blend, by_chance: Blend, mix: float) -> list[dict[str, Any]]:
+    """The same for each of several targets, in units of the cost; predicted from the documents that are solved on."""
+    means = potential.phi(added.points).double() @ added.weights.double()
+    return [
+        {
+            "name": term.name,
+            "weight": abs(term.weight),
+            "avoid": term.weight < 0,
+            "before": term.quality.value,
+            "predicted": term.quality.value + mix * (float(mean) - term.level),
+            "after": chosen.value,
+            "random": chance.value,
+        }
+        for term, mean, chosen, chance in zip(potential.terms, means, after.parts, by_chance.parts)
+    ]
+
+
+def pull(potential: Potential, documents: Sequence[Document]) -> float | None:
+    """How much of the selection FEW of the target's mass buys, on an even sample; None of several targets."""
+    if not potential.plain:
+        return None
+    some = documents[:: -(-len(documents) // _PULLED)]
+    return pull_of_few(potential.attract, points_of(some, potential), FEW)
+
+
+def _some(documents: Sequence[Document], potential: Potential) -> Measure:
+    """Documents as a measure; of many an even sample stands for all."""
+    some = documents[:: -(-len(documents) // SOLVE_AGAIN_ON)]
+    return Measure.of(points_of(some, potential), masses(some, potential.settings.get("text_mass", "docs")))
+
+
+def _solved(potential: Potential, start: Blend, summary: Measure | None, added: Measure, mix: float) -> Blend:
+    """The gradient, with the objective, at (1 - mix) reference + mix of what is added."""
+    centroids = None if summary is None else summary.mixed_with(summarised(added), mix)
+    return start.at(potential.reference.mixed_with(added, mix), centroids)
