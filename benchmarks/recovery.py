@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,20 +22,23 @@ import numpy as np
 from numpy.typing import NDArray
 from tables import load, show, use_cores
 from texts import Texts
+from torch import Tensor
 
 from gotd import FitSettings
 from gotd.corpus import Document, Fields, sample
 from gotd.encoders import fit_encoder
 from gotd.potential import Potential
 from gotd.selection.duplicates import Deduplicator
-from gotd.selection.methods import Batch, fit_method
+from gotd.selection.gradient import between_halves
+from gotd.selection.methods import Batch, NearestLists, fit_method
 from gotd.stages.fit import fitted
 from gotd.stages.summary import TIMES
-from gotd.transport import Measure
+from gotd.transport import Cost, Measure, Problem, solve
 
 HALF = 250
 BUDGETS = (200, 1000, 5000)
-SCORED = ("random", "nearest", "mmd", "knn-kde", "dsir")
+METHODS = ("random", "in-domain", "nearest", "round-robin", "mmd", "knn-kde", "dsir")
+NEAREST, PER_SOURCE = 3, 2_000  # sources of in-domain, as `gotd select` takes them; documents each is measured on
 VARIANTS = {
     "gotd": FitSettings(),
     "gotd, not trimmed": replace(FitSettings(), trim=0.0),
@@ -63,13 +67,16 @@ def main() -> None:
     parser.add_argument("--data", type=Path)
     parser.add_argument("--documents", type=int, default=60_000)
     parser.add_argument("--encoder", default="lsa")
-    parser.add_argument("--skip", nargs="*", default=[], choices=SCORED, help="methods to leave out")
+    parser.add_argument("--only", nargs="*", help="rows to measure, such as gotd and in-domain")
     parser.add_argument("--seed", type=int, default=0, help="of the order in which documents become the target")
     parser.add_argument("--vectors", action="store_true", help="compare what is done to the vectors, not methods")
     parser.add_argument("--cache", type=Path, help="an .npy file to keep the pool's vectors in, or to take them from")
     given = parser.parse_args()
     use_cores(2)
-    variants, skip = (VECTORS, list(SCORED)) if given.vectors else (VARIANTS, given.skip)
+    variants, methods = (VECTORS, ()) if given.vectors else (VARIANTS, METHODS)
+    if given.only:
+        variants = {name: how for name, how in variants.items() if name in (*given.only, "gotd")}
+        methods = tuple(name for name in methods if name in given.only)
     texts = Texts.of(given.data)
     pool = sample(texts.candidates, Fields(), given.documents, 0).documents
     order = np.random.default_rng(given.seed).permutation(len(pool))
@@ -82,7 +89,7 @@ def main() -> None:
     seconds: dict[str, float] = defaultdict(float)
     for name, count in zip(names.tolist(), counts.tolist()):
         if name != common and count >= HALF + BUDGETS[0]:
-            found = one_pair(pool, sources, name, common, given.encoder, known, variants, skip, seconds)
+            found = one_pair(pool, sources, name, common, given.encoder, known, variants, methods, seconds)
             for method, taken in found.items():
                 for budget in BUDGETS:
                     if count - HALF >= budget:
@@ -104,7 +111,7 @@ def one_pair(
     encoder_name: str,
     known: NDArray[np.float32] | None,
     variants: dict[str, FitSettings],
-    skip: list[str],
+    methods: Sequence[str],
     seconds: dict[str, float],
 ) -> dict[str, NDArray[np.str_]]:
     """The sources of the pool in the order in which each method would take them.
@@ -138,19 +145,44 @@ def one_pair(
     ours = potentials["gotd"]
     points = ours.space(vectors)
     batch = Batch(texts, [document.id for document in rest], [document.source for document in rest], points)
-    for name in SCORED:
-        if name in skip:
-            continue
+    for name in methods:
         started = time.perf_counter()
-        method = fit_method(
-            name,
-            reference_texts=texts[:size],
-            target_texts=target,
-            reference=Measure.of(points[:size]),
-            target=ours.objective.target,
-        )
-        ranked(name, method.score(batch), started)
+        if name == "in-domain":
+            ranked(name, in_domain(points, sources[left], ours), started)
+        elif name == "round-robin":
+            ranked(name, in_turns(points, ours.objective.target, 2 * most), started)
+        else:
+            method = fit_method(
+                name,
+                reference_texts=texts[:size],
+                target_texts=target,
+                reference=Measure.of(points[:size]),
+                target=ours.objective.target,
+            )
+            ranked(name, method.score(batch), started)
     return found
+
+
+def in_domain(points: Tensor, sources: NDArray[np.str_], fitted: Potential) -> NDArray[np.float32]:
+    """By chance, those of the sources nearest to the target first; distances as `gotd domains` measures them."""
+    target, reg = fitted.objective.target, fitted.objective.reg
+    distances = {}
+    for source in np.unique(sources).tolist():
+        some = Measure.of(points[np.flatnonzero(sources == source)[:PER_SOURCE]])
+        solved = solve(Problem(some, target, reg), init=fitted.attract.g)
+        distances[source] = solved.value - between_halves(some, reg, Cost.COSINE) / 2
+    nearest = sorted(distances, key=distances.__getitem__)[:NEAREST]
+    return (np.random.default_rng(0).random(len(sources)) + ~np.isin(sources, nearest)).astype(np.float32)
+
+
+def in_turns(points: Tensor, target: Measure, most: int) -> NDArray[np.float32]:
+    """The turn in which each document of the target, one after the other, takes its nearest."""
+    lists = NearestLists(target.points.float(), most)
+    lists.add(points, np.arange(len(points)))
+    turns = np.full(len(points), len(points), dtype=np.float32)
+    rows = lists.take(most).rows
+    turns[rows] = np.arange(len(rows))
+    return turns
 
 
 def embedded(pool: list[Document], encoder: str, cache: Path | None) -> NDArray[np.float32]:

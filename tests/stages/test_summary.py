@@ -41,13 +41,13 @@ def test_each_row_of_the_pool_stands_behind_a_centroid(pool: str, tmp_path: Path
     assert float(weights.sum()) == pytest.approx(250)
     every = found.space(np.stack([document.vector for document in sample(find(pool), FIELDS, None, 0).documents]))
     mean = (weights[:, None] / 250 * found.repel.points).sum(0)
-    torch.testing.assert_close(mean.float(), every.mean(0), rtol=0, atol=1e-5)
+    torch.testing.assert_close(mean.float(), every.mean(0), rtol=0, atol=1e-3)
 
 
 def test_it_is_what_vectors_in_hand_give(pool: str, tmp_path: Path) -> None:
     drawn, every = (np.stack([d.vector for d in sample(find(pool), FIELDS, size, 0).documents]) for size in (60, None))
     direct = fitted(Precomputed(4), drawn, every, FitSettings(), more=every)
-    torch.testing.assert_close(direct.repel.points, fit(pool, tmp_path / "out").repel.points, rtol=0, atol=1e-5)
+    torch.testing.assert_close(direct.repel.points, fit(pool, tmp_path / "out").repel.points, rtol=0, atol=1e-3)
 
 
 def test_a_sample_that_is_the_whole_pool_is_read_once(pool: str, tmp_path: Path, monkeypatch) -> None:

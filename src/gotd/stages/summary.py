@@ -20,6 +20,7 @@ from gotd.transport import Measure, Space, recentred, summarised
 
 TIMES = 5
 _BATCH = 2048
+_SLACK = 2_000  # a share of the rows is drawn, not a number of them
 _CHEAP = ("lsa", "static", "lsa+static", "model2vec", "precomputed")
 
 
@@ -47,18 +48,23 @@ def centroids_of(
     if base.rows <= len(base.documents) or not is_cheap(encoder):
         return few
     share = TIMES * len(base.documents) / base.rows
-    found, weights = [], []
+    # One block of half precision: it is given back whole, and rounds the means by less than the sample does.
+    most = min(base.rows, TIMES * len(base.documents) + _SLACK)
+    found, weights, count = torch.empty(most, encoder.dim, dtype=torch.float16), torch.ones(most), 0
     for documents in _batches(share_of_rows(files, fields, share, seed, on_error)):
-        carried = [d for d in documents if d.vector is None or len(d.vector) == encoder.dim]
+        carried = [d for d in documents if d.vector is None or len(d.vector) == encoder.dim][: most - count]
         if not carried:
             continue
         given = carried[0].vector is not None
         vectors = vectors_of(carried) if given else encoder.encode([document.text for document in carried])
-        found.append(space(vectors))
+        rows = slice(count, count + len(carried))
+        found[rows] = space(vectors).half()
         each = masses(carried, text_mass)
-        weights.append(torch.ones(len(carried)) if each is None else each)
-        progress("embedding more of the reference", sum(map(len, found)), round(min(1.0, share) * base.rows))
-    return recentred(few, Measure.of(torch.cat(found), torch.cat(weights)))
+        if each is not None:
+            weights[rows] = each
+        count += len(carried)
+        progress("embedding more of the reference", count, most)
+    return recentred(few, Measure(found[:count], weights[:count] / weights[:count].sum()))
 
 
 def is_cheap(encoder: Encoder) -> bool:

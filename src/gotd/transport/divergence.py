@@ -126,7 +126,7 @@ def recentred(centroids: Measure, whole: Measure, *, steps: int = 2) -> Measure:
 
     Args:
         centroids: (c, d) points, where to start.
-        whole: (n, d) points and weights to measure on.
+        whole: (n, d) points, in half precision if need be, and weights to measure on.
         steps: how often; centroids nearest to nothing are dropped.
     """
     for _ in range(steps):
@@ -135,7 +135,8 @@ def recentred(centroids: Measure, whole: Measure, *, steps: int = 2) -> Measure:
         sums = torch.zeros(count, dim, dtype=torch.float64)
         lengths = (centroids.points * centroids.points).sum(1)
         for start in range(0, len(whole), _BLOCK):
-            points, weights = whole.points[start : start + _BLOCK], whole.weights[start : start + _BLOCK]
+            points = whole.points[start : start + _BLOCK].to(centroids.points)
+            weights = whole.weights[start : start + _BLOCK]
             nearest = torch.addmm(lengths, points, centroids.points.T, alpha=-2).argmin(1)
             mass.index_add_(0, nearest, weights.double())
             sums.index_add_(0, nearest, (points * weights[:, None]).double())
