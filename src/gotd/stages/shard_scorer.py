@@ -26,9 +26,11 @@ from gotd.stages.addresses import Addresses
 from gotd.stages.embeddings import REUSED, Vectors, open_vectors
 from gotd.stages.points import TextMass, masses, points_of
 from gotd.stages.scores import CONTAMINATED, own_column, schema_of
+from gotd.stages.summary import is_cheap
 from gotd.stages.turns import new_lists, save_lists
 
-_BATCH = 4096  # a transformer sorts so many by length, and tokenises the next quarter meanwhile
+_BATCH = 1024
+_SORTED = 4  # batches that a transformer sorts by length together, tokenising the next meanwhile
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,8 @@ class ShardScorer:
                 stem.with_name(f"{stem.name}.parquet"), schema_of(own_columns(potential)), compression="zstd"
             ) as parts,
         ):
-            for items in _batches(read(shard, self.fields, self.on_error)):
+            size = _BATCH * (1 if is_cheap(potential.encoder) else _SORTED)
+            for items in _batches(read(shard, self.fields, self.on_error), size):
                 kept: dict[int, Document] = {}
                 for row, item in enumerate(items, start=counts["read"] + 1):
                     if isinstance(item, Reject):
@@ -111,8 +114,8 @@ class ShardScorer:
         ]
 
 
-def _batches(items: Iterator[Document | Reject]) -> Iterator[list[Document | Reject]]:
-    while batch := list(islice(items, _BATCH)):
+def _batches(items: Iterator[Document | Reject], size: int) -> Iterator[list[Document | Reject]]:
+    while batch := list(islice(items, size)):
         yield batch
 
 
