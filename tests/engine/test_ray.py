@@ -58,7 +58,8 @@ def test_a_cluster_scores_the_same_to_the_bit(
     gotd.score(selector, corpora.pool, tmp_path / "out", executor="ray", workers=2)
     assert contents(tmp_path / "out") == contents(scored)
     loads = counted.read_text().split()
-    assert len(loads) == len(set(loads)) == 2
+    assert 1 <= len(loads) == len(set(loads)) <= 2  # the first may have done all before the second was up
+    assert str(os.getpid()) not in loads
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,8 @@ def test_processes_score_the_same_to_the_bit(corpora, selector: Path, whole, cou
     found = gotd.score(selector, corpora.pool, tmp_path / "out", executor="processes", workers=2)
     assert certified(found, contents) == whole
     loads = counted.read_text().split()
-    assert len(loads) == len(set(loads)) == 2
+    assert 1 <= len(loads) == len(set(loads)) <= 2  # the first may have done all before the second was up
+    assert str(os.getpid()) not in loads
 
 
 def test_ranks_score_the_same_to_the_bit(corpora, selector: Path, whole, counted, contents, tmp_path: Path) -> None:
