@@ -113,11 +113,13 @@ def run_dsir(pool: Path, target: Path, documents: int, python: str) -> Measured:
 def stage_rows(manifest: dict[str, Any], found: Measured) -> list[list[str]]:
     """Seconds and documents a second of each stage of one run."""
     seconds, documents = manifest["seconds"], found.documents
-    fitted = sum(manifest["fit"]["counts"][name]["fitted"] for name in ("reference", "target"))
+    counts = manifest["fit"]["counts"]
+    sampled = counts["reference"]["fitted"]
+    fitted = sampled + counts["target"]["fitted"]
     stages = [
         ("fit: read", documents, seconds["fit: read"]),
         ("fit: embed (sample)", fitted, seconds["fit: embed"]),
-        ("fit: centroids (up to five samples)", min(documents, 5 * fitted), seconds["fit: summarise"]),
+        ("fit: centroids (up to five samples)", min(documents, 5 * sampled), seconds["fit: summarise"]),
         ("fit: solve (sample)", fitted, seconds["fit: solve"]),
         ("score", documents, seconds["score"]),
         ("choose", documents, seconds["choose"]),

@@ -111,6 +111,7 @@ def write_records(
     calibrated: NDArray[np.float64],
     taken_by: Sequence[tuple[str, float]],
 ) -> Path:
+    """selected.*: each record unchanged, with one more key; the path."""
     with open_writer(folder, format) as writer:
         for row, document in enumerate(documents):
             mark = {
@@ -132,6 +133,7 @@ def write_arrow(
     calibrated: NDArray[np.float64],
     taken_by: Sequence[tuple[str, float]],
 ) -> None:
+    """selected.arrow: the same documents as a table, with their texts."""
     table = pa.table(
         {
             "rank": np.arange(1, len(documents) + 1, dtype=np.int32),
