@@ -110,6 +110,12 @@ def check_place(kept: Kept, output: Path | str, overwrite: bool) -> None:
         raise SettingsError(f"--overwrite would delete the vectors in {kept.folder}; pass another --output")
 
 
+def can_be_shared(potential: Potential) -> bool:
+    """Whether its vectors of a pool serve other potentials as well, and it needs any."""
+    embeds = potential.method is None or potential.method.needs_points
+    return embeds and potential.encoder.config()["kind"] not in ("precomputed", *_FITTED)
+
+
 def check_keeping(potential: Potential) -> None:
     """SettingsError where nothing is embedded that could be kept."""
     if potential.encoder.spec == "precomputed":
