@@ -58,7 +58,7 @@ def choices(
     }
     ours = potentials["gotd"]
     points = ours.space(vectors)
-    walk = _Walk(pool, lengths, ours)
+    walk = Walk(pool, lengths, ours)
     most = plan.budgets[-1]
     down = {method: np.argsort(p.score(vectors), kind="stable") for method, p in potentials.items()}
     batch = Batch(texts, [item.id for item in pool], [item.source for item in pool], points)
@@ -83,20 +83,20 @@ def choices(
         method: {
             tokens: _told([pool[i] for i in rows], vectors[rows], ours)
             for tokens in plan.budgets
-            for rows in [_first(order, lengths, tokens)]
+            for rows in [first(order, lengths, tokens)]
         }
         for method, order in orders.items()
     }
     found[ROUNDS] = {
         tokens: _told([pool[i] for i in rows], vectors[rows], ours)
         for tokens in plan.budgets
-        for rows in [_first(walk(down["gotd"], tokens, rounds=5), lengths, tokens)]
+        for rows in [first(walk(down["gotd"], tokens, rounds=5), lengths, tokens)]
     }
     found["target-only"] = {tokens: _told_of_target(more, tokens, encoder, ours) for tokens in plan.budgets}
     return {method: {str(tokens): told for tokens, told in of.items()} for method, of in found.items()}
 
 
-def _first(order: list[int], lengths: NDArray[np.int64], tokens: int) -> list[int]:
+def first(order: list[int], lengths: NDArray[np.int64], tokens: int) -> list[int]:
     """The fewest first rows that hold the budget."""
     return order[: int((np.cumsum(lengths[order]) < tokens).sum()) + 1]
 
@@ -110,7 +110,7 @@ def _told_of_target(shown: list[Text], tokens: int, encoder: Encoder, ours: Pote
     return _told(few, encoder.encode([item.text for item in few]), ours)
 
 
-class _Walk:
+class Walk:
     """Down an order, past near duplicates, until the budget is full: rows of the pool."""
 
     def __init__(self, pool: list[Text], lengths: NDArray[np.int64], potential: Potential) -> None:

@@ -85,10 +85,7 @@ class Experiment:
         model, about, documents = copy.deepcopy(model), dict[str, Any](), 0
         if wanted.tokens:
             about = self.chosen(wanted.target, wanted.seed)[wanted.method][str(wanted.tokens)]
-            read = cut(encoded(tokenizer, [self.by_id[id].text for id in about.pop("ids")]), wanted.tokens)
-            documents = len(read)
-            order = np.random.default_rng([wanted.seed, 4]).permutation(documents)
-            train(model, windows([read[i] for i in order], plan.context), plan, wanted.rate)
+            documents = self.warm_up(model, tokenizer, about.pop("ids"), wanted)
         held_out = self.corpora.targets[wanted.target].held_out
         warm = measured(model, tokenizer, held_out, plan)
         kept = measured(model, tokenizer, self.corpora.remembered, plan)
@@ -105,6 +102,13 @@ class Experiment:
             "kept_bytes": kept[1],
             "seconds": round(time.perf_counter() - started, 1),
         }
+
+    def warm_up(self, model: GPT, tokenizer: Tokenizer, ids: Sequence[str], wanted: Key) -> int:
+        """Stage I: exactly as many tokens of a choice as wanted, in an order of the seed's; how many documents."""
+        read = cut(encoded(tokenizer, [self.by_id[id].text for id in ids]), wanted.tokens)
+        order = np.random.default_rng([wanted.seed, 4]).permutation(len(read))
+        train(model, windows([read[i] for i in order], self.plan.context), self.plan, wanted.rate)
+        return len(read)
 
     def finetune(self, model: GPT, tokenizer: Tokenizer, wanted: Key) -> None:
         """Stage II: the target's examples, those that the selector was shown, the same for every method."""
