@@ -23,7 +23,7 @@ def embed(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 
 def test_every_text_has_its_own_vector(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batching, "WINDOW_TEXTS", 7)
-    monkeypatch.setattr(batching, "BATCH_TOKENS", {"cpu": 12})
+    monkeypatch.setattr(batching, "BATCH_TOKENS", 12)
     rng = np.random.default_rng(0)
     texts = ["".join(chr(97 + sign) for sign in rng.integers(0, 26, size)) for size in rng.integers(0, 20, 40)]
     found = batching.encode(texts, 2, "cpu", tokenise, embed, pad=5)
