@@ -69,16 +69,14 @@ def _by_lanes(host: Tensor, starts: range, device: torch.device) -> Iterator[tup
     lanes = [_Lane(host, starts.step, device), _Lane(host, starts.step, device)]
     side.wait_stream(main)  # memory that the lanes were given may have had another use, which main is still at
     lanes[0].send(host[: starts.step], side)
-    try:
-        for number, start in enumerate(starts):
-            lane, other = lanes[number % 2], lanes[1 - number % 2]
-            main.wait_event(lane.arrived)
-            yield start, lane.block[: min(starts.step, len(host) - start)]
-            lane.used.record(main)
-            if start + starts.step < len(host):
-                other.send(host[start + starts.step : start + 2 * starts.step], side)
-    finally:
-        main.wait_stream(side)  # the lanes' memory goes back to main: no copy may be on its way to it
+    for number, start in enumerate(starts):
+        lane, other = lanes[number % 2], lanes[1 - number % 2]
+        # All copies asked for so far: where the caller stops here, none is on its way to memory that is given back.
+        main.wait_event(lane.arrived)
+        yield start, lane.block[: min(starts.step, len(host) - start)]
+        lane.used.record(main)
+        if start + starts.step < len(host):
+            other.send(host[start + starts.step : start + 2 * starts.step], side)
 
 
 class _Lane:

@@ -1,0 +1,131 @@
+"""The precision that a potential can spare, and where the work is done."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import gotd
+from gotd import FitSettings, Potential, SettingsError
+from gotd.encoders.precomputed import Precomputed
+from gotd.encoders.weights import precision, resolve_device, transport_device
+from gotd.stages import arithmetic
+from gotd.stages.arithmetic import arithmetic_for, precision_for, priced_with, worker_count
+from gotd.stages.fit import fitted
+
+CPU = torch.device("cpu")
+SENTENCES, LSA = {"kind": "sentence-transformers"}, {"kind": "lsa"}
+
+
+@pytest.fixture(scope="module")
+def potential() -> Potential:
+    """Of few dimensions and a small reg: what a product is off by counts for much."""
+    rng = np.random.default_rng(0)
+    reference, target = rng.standard_normal((5000, 4)), rng.standard_normal((300, 4)) + 0.3
+    return fitted(Precomputed(4), reference.astype(np.float32), target.astype(np.float32), FitSettings(reg=0.02))
+
+
+def test_the_fastest_that_keeps_the_best_is_taken(potential) -> None:
+    """fp16 has ten bits: of 50 documents none changes. bf16 has seven, and here they are too few."""
+    found = precision_for(potential, CPU)
+    assert (found.products, found.device) == ("fp16", "cpu")
+    assert found.agreement["1%"] >= arithmetic.AT_LEAST
+    coarse = precision_for(potential, CPU, ("bf16",))
+    assert coarse.products == "float32"
+    assert coarse.agreement["1%"] >= arithmetic.AT_LEAST
+
+
+def test_agreement_is_counted_on_the_best_by_float64(potential, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is measured for bf16 is the share of one list in another, both sorted here."""
+    monkeypatch.setattr(arithmetic, "AT_LEAST", 0.0)
+    found = precision_for(potential, CPU, ("bf16",))
+    points = potential.reference.points.double()
+    own, goal = potential.repel, potential.attract
+    costs = [0.5 + 0.5 - points @ side.points.double().T for side in (goal, own)]
+    phi = [
+        -goal.reg * torch.logsumexp((side.g.double() - cost) / goal.reg + side.log_b.double(), 1)
+        for side, cost in zip((goal, own), costs)
+    ]
+    best = set((phi[0] - phi[1]).argsort()[:50].tolist())
+    rough = potential.on("cpu", "bf16").phi(potential.reference.points)[0]
+    assert found.products == "bf16"
+    assert found.agreement["1%"] == len(best & set(rough.argsort()[:50].tolist())) / 50
+
+
+def test_on_the_cpu_nothing_is_measured_and_nothing_changes(potential) -> None:
+    assert arithmetic_for(potential, "cpu") is None
+    assert priced_with(potential, "cpu", "fp16") is potential
+    assert priced_with(potential, "auto", None) is potential
+
+
+def test_who_works_where(monkeypatch: pytest.MonkeyPatch) -> None:
+    """auto moves the transport beside an encoder on CUDA; asked for by name it goes there anyhow; never to MPS."""
+    for cuda, mps, device, config, wanted in [
+        (True, False, "auto", SENTENCES, "cuda"),
+        (True, False, "auto", LSA, "cpu"),
+        (True, False, "cuda", LSA, "cuda"),
+        (True, False, "cuda:1", SENTENCES, "cuda:1"),
+        (True, False, "cpu", SENTENCES, "cpu"),
+        (False, True, "auto", SENTENCES, "cpu"),
+        (False, True, "mps", LSA, "cpu"),
+        (False, False, "auto", SENTENCES, "cpu"),
+    ]:
+        monkeypatch.setattr("torch.cuda.is_available", lambda cuda=cuda: cuda)
+        monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+        monkeypatch.setattr("torch.backends.mps.is_available", lambda mps=mps: mps)
+        assert str(transport_device(device, config)) == wanted, (cuda, mps, device, config)
+
+
+def test_a_gpu_is_shared_by_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    assert worker_count(None, None, "auto", SENTENCES) == 2
+    assert worker_count(5, None, "auto", SENTENCES) == 5
+    assert worker_count(None, "ray", "auto", SENTENCES) is None
+    assert worker_count(None, None, "auto", LSA) is None
+
+
+def test_a_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    with pytest.raises(SettingsError, match="device cuda:2: the last here is cuda:1"):
+        resolve_device("cuda:2")
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+    with pytest.raises(SettingsError, match="device mps: this torch finds no MPS"):
+        resolve_device("mps")
+
+
+def test_bfloat16_wants_units_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A card of compute capability 7 can hold bfloat16 and says so."""
+    for capability, wanted in [((7, 5), torch.float16), ((8, 0), torch.bfloat16), ((9, 0), torch.bfloat16)]:
+        monkeypatch.setattr("torch.cuda.get_device_capability", lambda device, found=capability: found)
+        assert precision(torch.device("cuda")) == wanted
+
+
+@pytest.mark.parametrize("products", ["fp16", "tf32"])
+def test_a_pass_in_less_precision_scores_alike_and_says_so(
+    corpora, selector: Path, scored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, products: str
+) -> None:
+    """The whole stage with a CPU that is taken for a GPU: the ranking is that of float32, and the manifest tells."""
+    there = lambda potential, *given: replace(precision_for(potential, CPU, (products,)))  # noqa: E731
+    monkeypatch.setattr("gotd.stages.score.arithmetic_for", there)
+    used = []
+
+    def on(potential: Potential, device: str, precision: str | None) -> Potential:
+        used.append(precision)
+        return potential.on("cpu", precision)
+
+    monkeypatch.setattr("gotd.stages.shard_scorer.priced_with", on)
+    found = gotd.score(selector, corpora.pool, tmp_path / "scores", workers=1)
+    assert used[0] == products
+    assert found.manifest["arithmetic"]["products"] == products
+    assert found.manifest["arithmetic"]["agreement"]["1%"] >= 0.99
+    wanted = gotd.Scores.load(scored)
+    assert "arithmetic" not in wanted.manifest
+    assert found.manifest["marginal_error"] == pytest.approx(wanted.manifest["marginal_error"], abs=1e-3)
+    ranks = [np.argsort(each.to_arrow()["score"].to_numpy(), kind="stable")[:15] for each in (found, wanted)]
+    assert len(set(ranks[0]) & set(ranks[1])) >= 14
