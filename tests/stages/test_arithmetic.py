@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import orjson
 import pytest
 import torch
 
@@ -129,3 +130,29 @@ def test_a_pass_in_less_precision_scores_alike_and_says_so(
     assert found.manifest["marginal_error"] == pytest.approx(wanted.manifest["marginal_error"], abs=1e-3)
     ranks = [np.argsort(each.to_arrow()["score"].to_numpy(), kind="stable")[:15] for each in (found, wanted)]
     assert len(set(ranks[0]) & set(ranks[1])) >= 14
+
+
+def test_a_fit_is_solved_on_the_device_and_says_so(
+    corpora, selector: Path, tmp_path: Path, elsewhere: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The whole stage, with the transport on another device: its file is that of the CPU."""
+    monkeypatch.setattr("gotd.stages.fit.transport_device", lambda device, encoder: elsewhere)
+    gotd.fit(corpora.target, corpora.pool, tmp_path / "there")
+    files = [(folder / "potential.safetensors").read_bytes() for folder in (selector, tmp_path / "there")]
+    assert files[0] == files[1]
+    told = [orjson.loads((folder / "manifest.json").read_bytes()) for folder in (selector, tmp_path / "there")]
+    assert [one.get("solved_on") for one in told] == [None, str(elsewhere)]
+
+
+def test_a_dry_run_says_where(corpora, elsewhere: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
+    from gotd.dry_run import dry_run, rates
+
+    for name, value in {"_LEAST": 0, "_SMALL": (100, 25), "_LARGE": (200, 50), "_SCORED_GPU": 200}.items():
+        monkeypatch.setattr(rates, name, value)
+    monkeypatch.setattr(rates, "_starting", lambda: 0.0)
+    monkeypatch.setattr(rates, "transport_device", lambda device, encoder: elsewhere)
+    found = dry_run(corpora.pool, corpora.target, "15docs")
+    assert found.as_json()["transport"] == {"device": str(elsewhere)}
+    assert found.as_json()["encoder"]["device"] == "cpu"
+    assert f"solves   and prices on {elsewhere}" in "\n".join(found.lines())
+    assert found.workers == 2
