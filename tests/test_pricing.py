@@ -96,6 +96,12 @@ def test_half_precision_vectors_are_taken_as_they_are(potential, vectors, elsewh
     np.testing.assert_allclose(found, potential.score(vectors.astype(np.float16).astype(np.float32)), rtol=0, atol=2e-6)
 
 
+def test_vectors_that_may_only_be_read_are_read(potential, vectors) -> None:
+    read_only = vectors.copy()
+    read_only.flags.writeable = False
+    assert potential.on("cpu", "fp16").score(read_only).shape == (1000,)
+
+
 def test_a_vector_that_is_not_finite_is_named(potential, vectors, elsewhere) -> None:
     broken = vectors.copy()
     broken[321, 2] = np.nan
@@ -138,6 +144,8 @@ def test_a_device_without_float64_is_refused(potential, monkeypatch: pytest.Monk
         potential.on("mps")
     with pytest.raises(SettingsError, match="rows is 0"):
         potential.on("cpu", "fp16", rows=0)
+    monkeypatch.setattr("gotd.potential.resolve_device", lambda device: torch.device("mps"))
+    assert potential.on("auto").pricer is None
 
 
 def test_a_space_on_a_device_is_the_same_space(vectors, elsewhere) -> None:

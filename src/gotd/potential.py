@@ -138,6 +138,8 @@ class Potential:
             SettingsError: there is no such device, or none with float64.
         """
         where = resolve_device(str(device))
+        if str(device) == "auto" and where.type != "cuda":
+            where = torch.device("cpu")
         if where.type not in ("cpu", "cuda"):
             raise SettingsError(f"device {where}: documents are priced on cpu or cuda, for it has no float64")
         if where.type == "cpu" and products == "float32":

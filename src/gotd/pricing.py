@@ -7,6 +7,7 @@ as large as a GPU likes, and the last digits are those of the block.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,7 +72,11 @@ class Pricer:
         """
         if vectors.dtype not in (np.float16, np.float32):
             vectors = vectors.astype(np.float32)
-        phi, _, finite = self._passed(torch.from_numpy(np.ascontiguousarray(vectors)), None, raw=True)
+        with warnings.catch_warnings():
+            # torch warns of arrays that may only be read, such as a mapped file; nothing here writes to them.
+            warnings.simplefilter("ignore", UserWarning)
+            host = torch.from_numpy(np.ascontiguousarray(vectors))
+        phi, _, finite = self._passed(host, None, raw=True)
         if not finite:
             Space()(vectors)  # says which
         return phi

@@ -3,6 +3,7 @@
     sent        one tensor to the device
     streamed    the rows of a large one, block by block, the next travelling while the caller works on this one
     Fetch       a result on its way back, waited for when it is needed
+    give_back   memory that is not needed any more, to other processes
 
 A copy that nobody waits for needs pinned memory, and pinned memory must not be written again before the copy from it
 has ended. On other devices all three copy plainly.
@@ -96,6 +97,12 @@ class _Lane:
         with torch.cuda.stream(side):
             self.block[: len(rows)].copy_(self._pinned[: len(rows)], non_blocking=True)
             self.arrived.record(side)
+
+
+def give_back(device: torch.device | str) -> None:
+    """To the card, what torch keeps of it for later: other processes are about to work there."""
+    if torch.device(device).type == "cuda":
+        torch.cuda.empty_cache()
 
 
 @contextmanager

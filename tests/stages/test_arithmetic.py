@@ -11,9 +11,10 @@ import pytest
 import torch
 
 import gotd
-from gotd import FitSettings, Potential, SettingsError
+from gotd import FitSettings, GotdError, Potential, SettingsError
 from gotd.encoders.precomputed import Precomputed
 from gotd.encoders.weights import precision, resolve_device, transport_device
+from gotd.selection.methods import fit_method
 from gotd.stages import arithmetic
 from gotd.stages.arithmetic import arithmetic_for, precision_for, priced_with, worker_count
 from gotd.stages.fit import fitted
@@ -81,13 +82,26 @@ def test_who_works_where(monkeypatch: pytest.MonkeyPatch) -> None:
         assert str(transport_device(device, config)) == wanted, (cuda, mps, device, config)
 
 
-def test_a_gpu_is_shared_by_two(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_is_shared_by_two(potential, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By no more unless they are asked for; where nothing of the work is done there, by as many as there are cores."""
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
-    assert worker_count(None, None, "auto", SENTENCES) == 2
-    assert worker_count(5, None, "auto", SENTENCES) == 5
-    assert worker_count(None, "ray", "auto", SENTENCES) is None
-    assert worker_count(None, None, "auto", LSA) is None
+    sides = {"reference": potential.reference, "target": potential.objective.target}
+    other = replace(potential, method=fit_method("random", reference_texts=[], target_texts=[], **sides))
+    assert worker_count(None, None, "cuda", potential) == 2
+    assert worker_count(5, None, "cuda", potential) == 5
+    assert worker_count(None, "ray", "cuda", potential) is None
+    assert worker_count(None, None, "auto", potential) is None
+    assert worker_count(None, None, "cuda", other) is None
+
+
+def test_too_little_memory_for_a_fit_is_told(corpora, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*given: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("gotd.stages.fit.fitted_to", full)
+    with pytest.raises(GotdError, match="too little memory for the fit; pass a smaller --fit-sample"):
+        gotd.fit(corpora.target, corpora.pool, tmp_path / "there")
 
 
 def test_a_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

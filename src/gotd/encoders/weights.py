@@ -53,8 +53,8 @@ def precision(device: torch.device) -> torch.dtype:
 def transport_device(device: str, encoder: Mapping[str, Any]) -> torch.device:
     """Where potentials are fitted and documents priced: beside an encoder that uses CUDA, or where CUDA is asked for.
 
-    Elsewhere on the CPU, and so on a Mac: its GPU has no float64. An encoder that runs on the CPU hands over vectors
-    hardly faster than the CPU prices them, so `auto` leaves it there.
+    Elsewhere on the CPU, and so on a Mac: its GPU has no float64. Where the encoder runs on the CPU every worker would
+    need a context on the GPU for pricing alone; whether that is worth it has not been measured, so `auto` leaves it.
 
     Args:
         device: as the user said it.

@@ -13,12 +13,13 @@ from typing import Any
 
 import torch
 
-from gotd.encoders.weights import transport_device
+from gotd.encoders.weights import ON_GPU, transport_device
 from gotd.engine import Executor
 from gotd.potential import Potential
 from gotd.pricing import Pricer
 from gotd.selection import several
 from gotd.selection.gradient import overlaps
+from gotd.transfers import give_back
 from gotd.transport import Products, SoftMin
 
 AT_LEAST = 0.99  # of the best 1 %
@@ -52,7 +53,11 @@ def arithmetic_for(potential: Potential, device: str) -> Arithmetic | None:
     None for the CPU, which takes float32, and for other methods than gotd, which rank on the CPU.
     """
     where = transport_device(device, potential.encoder.config())
-    return None if where.type == "cpu" or potential.method is not None else precision_for(potential, where)
+    if where.type == "cpu" or potential.method is not None:
+        return None
+    found = precision_for(potential, where)
+    give_back(where)
+    return found
 
 
 def priced_with(potential: Potential, device: str, products: Products | None) -> Potential:
@@ -71,9 +76,11 @@ def precision_for(potential: Potential, device: torch.device, tried: Sequence[Pr
     raise AssertionError("float32 is the last")
 
 
-def worker_count(workers: int | None, executor: Executor | None, device: str, encoder: dict[str, Any]) -> int | None:
+def worker_count(workers: int | None, executor: Executor | None, device: str, potential: Potential) -> int | None:
     """Processes to score with, where the user leaves it open and they would share a GPU; Ray shares them out itself."""
-    if workers is not None or executor == "ray" or transport_device(device, encoder).type == "cpu":
+    encoder = potential.encoder.config()
+    works_there = potential.method is None or encoder.get("kind") in ON_GPU
+    if workers is not None or executor == "ray" or not works_there or transport_device(device, encoder).type == "cpu":
         return workers
     return WORKERS_A_GPU
 

@@ -29,6 +29,7 @@ from gotd.selection.several import Wanted, accounts, fit_terms
 from gotd.stages.points import TextMass, masses, vectors_of
 from gotd.stages.summary import centroids_of
 from gotd.stages.targets import Aim, Targets, aims, check_aims, described, inputs_of, is_plain
+from gotd.transfers import enough_memory, give_back
 from gotd.transport import Cost, Measure, Space, recentred, summarised
 
 
@@ -177,7 +178,9 @@ def fit(
     )
     summarised_at = time.perf_counter()
     where_solved = transport_device(device, encoder.config())
-    potential = fitted_to(encoder, space, source, wanted, chosen, centroids, where_solved)
+    with enough_memory("the fit", "pass a smaller --fit-sample or --target-sample, or --device cpu"):
+        potential = fitted_to(encoder, space, source, wanted, chosen, centroids, where_solved)
+    give_back(where_solved)
     potential = replace(
         potential,
         settings={

@@ -227,7 +227,7 @@ class _Passes:
                 scorer,
                 self._parts,
                 f"{self.artifact.key}:{step}",
-                workers=worker_count(self.workers, self.executor, scorer.device, fitted.encoder.config()),
+                workers=worker_count(self.workers, self.executor, scorer.device, fitted),
                 executor=self.executor,
                 gpu=on_gpu(scorer.device, fitted.encoder),
                 progress=self.progress,

@@ -169,7 +169,7 @@ def refine(
         scorer,
         artifact.folder / "parts",
         digest([artifact.key, quarantined]),
-        workers=worker_count(workers, executor, device, fitted.encoder.config()),
+        workers=worker_count(workers, executor, device, fitted),
         executor=executor,
         gpu=on_gpu(device, fitted.encoder),
         progress=progress,
