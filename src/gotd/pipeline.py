@@ -273,6 +273,7 @@ def _finished(
         # Copied, not moved: where shards are in quarantine, the same command goes on with what is in the workplace.
         shutil.copytree(work / "scores" / KEPT, folder / KEPT, dirs_exist_ok=True, copy_function=_linked)
     found = {name: value for name, value in chosen.manifest.items() if name not in artifact.asked}
+    of_fit = ("counts", "trimmed", "encoder", "bytes", "solved_on")
     seconds = {
         "fit": sum(fitted["seconds"].values()),
         **{f"fit: {part}": took for part, took in fitted["seconds"].items()},
@@ -282,9 +283,9 @@ def _finished(
     artifact.finish(
         {
             **found,
-            "fit": {name: fitted[name] for name in ("counts", "trimmed", "encoder", "bytes")},
+            "fit": {name: fitted[name] for name in of_fit if name in fitted},
             "kept_sources": sources,
-            **({"embeddings": scored["embeddings"]} if "embeddings" in scored else {}),
+            **{name: scored[name] for name in ("embeddings", "arithmetic") if name in scored},
             "seconds": seconds,
             "documents_per_second": {
                 "score": found["documents_per_second"],

@@ -30,6 +30,7 @@ from gotd.selection.budget import Budget
 from gotd.selection.kept_share import KeptShare, kept_share
 from gotd.selection.ranking import Picked, Ranking, rank
 from gotd.stages.addresses import write_addresses
+from gotd.stages.arithmetic import arithmetic_for, worker_count
 from gotd.stages.score import on_gpu
 from gotd.stages.scores import NAME, REJECTS, WITHIN, Scores, schema_of
 from gotd.stages.shard_scorer import ShardScorer, own_columns
@@ -148,6 +149,7 @@ def refine(
     fields, wanted = Fields(**asked["fields"]), artifact.folder / "parts" / "wanted"
     write_addresses(wanted, before.files, [ranking.best, probed])
     fitted.save(artifact.folder)
+    arithmetic = arithmetic_for(fitted, device)
     scorer = ShardScorer(
         artifact.folder / FILE_NAME,
         replace(fields, vector_length=fitted.encoder.dim),
@@ -157,6 +159,7 @@ def refine(
         device,
         tokenizer=tokenizer,
         wanted=wanted,
+        products=None if arithmetic is None else arithmetic.products,
     )
     quarantined = before.manifest["quarantined"]
     gone = {(one["file"], one["start"], one["stop"]) for one in quarantined}
@@ -166,7 +169,7 @@ def refine(
         scorer,
         artifact.folder / "parts",
         digest([artifact.key, quarantined]),
-        workers=workers,
+        workers=worker_count(workers, executor, device, fitted),
         executor=executor,
         gpu=on_gpu(device, fitted.encoder),
         progress=progress,
@@ -190,6 +193,7 @@ def refine(
             "sources": before.manifest["sources"],
             "marginal_error": None,
             "polish_steps": 0,
+            **({} if arithmetic is None else {"arithmetic": arithmetic.told()}),
             "turns": None,
             "tiers": {"budget": str(budget), **asdict(_kept(artifact.folder, budget, outside))},
             "seconds": both,
