@@ -66,10 +66,10 @@ class Lock:
                 holder = os.pread(handle, 200, 0).decode(errors="replace")
                 os.close(handle)
                 if error.errno in _TAKEN:
-                    at_once = processes() > 1 and f"{processes()} processes were started at once: start one alone"
+                    alone = f"; all but training wants one process, and {processes()} were started"
                     raise ArtifactError(
                         f"{path.parent} is being written by another run ({holder or 'just started'}). "
-                        f"{at_once or 'Wait for it to end, or pass another --output'}"
+                        f"Wait for it to end, or pass another --output{alone if processes() > 1 else ''}"
                     ) from None
                 path.unlink(missing_ok=True)
                 warnings.warn(f"{path.parent}: no locks on this file system; run one command at a time", stacklevel=4)

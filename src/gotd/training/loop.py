@@ -130,19 +130,21 @@ def _run(model: Any, job: Job, recipe: Recipe, machine: Machine, folder: Path, p
     started = time.perf_counter()
     with out_of_reach():
         trainer.train(resume_from_checkpoint=str(last) if last else None)
-    seconds = time.perf_counter() - started
+        seconds = time.perf_counter() - started
+        # Measured again: what the checkpoint gave back is what is saved.
+        after = _measured(trainer.model, job.measure)
+        weights = trainer.accelerator.get_state_dict(trainer.model) if sharded() else None
     state = trainer.state
     return Trained(
         steps=state.global_step,
         planned=steps,
         best_step=state.best_global_step if job.measure and state.best_global_step else state.global_step,
         before=_before(model, job, folder),
-        # Measured again: what the checkpoint gave back is what is saved.
-        after=_measured(trainer.model, job.measure),
+        after=after,
         curve=_curve(state.log_history, job.measure is not None),
         resumed_from=_step_of(last) if last else 0,
         seconds=seconds,
-        weights=trainer.accelerator.get_state_dict(trainer.model) if sharded() else None,
+        weights=weights,
     )
 
 

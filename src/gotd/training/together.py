@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from functools import wraps
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from gotd.artifacts import Artifact
 from gotd.encoders.weights import resolve_device
@@ -27,12 +27,14 @@ from gotd.training.settings import Machine
 if TYPE_CHECKING:
     import torch
 
+P = ParamSpec("P")
 T = TypeVar("T")
 WAIT = timedelta(hours=1)  # of the others while the first writes a large model
+_GONE = "Connection closed by peer"  # gloo's; under NCCL the launcher is there first
 _out_of_reach = False
 
 
-def together(run: Callable[..., T]) -> Callable[..., T]:
+def together(run: Callable[P, T]) -> Callable[P, T]:
     """A training that takes a `machine`, on all the processes that a launcher started; what fails on one ends all.
 
     Raises:
@@ -40,16 +42,20 @@ def together(run: Callable[..., T]) -> Callable[..., T]:
     """
 
     @wraps(run)
-    def joined(*args: Any, **named: Any) -> T:
+    def joined(*args: P.args, **named: P.kwargs) -> T:
         global _out_of_reach
         _out_of_reach = False
-        _join((named.get("machine") or Machine()).device)
+        machine = named.get("machine")
+        device = machine.device if isinstance(machine, Machine) else Machine().device
+        _join(device)
         try:
-            _check_device((named.get("machine") or Machine()).device)
+            _check_device(device)
             return run(*args, **named)
         except FailedElsewhere:
             raise
         except Exception as error:
+            if _GONE in str(error):
+                raise FailedElsewhere("another process ended") from error
             if not _out_of_reach:
                 meet(error)
             raise
@@ -72,19 +78,15 @@ def rank() -> int:
 
 
 def meet(failed: Exception | None = None) -> None:
-    """Wait for the others; where one has failed, end."""
+    """Wait for the others, and end where another has failed; who passes its own error on may raise it after this."""
     if world() == 1:
-        if failed is not None:
-            raise failed
         return
     import torch
 
     said: list[str | None] = [None] * world()
     torch.distributed.all_gather_object(said, None if failed is None else str(failed))
     speaker = next((i for i, what in enumerate(said) if what is not None), None)
-    if failed is not None and speaker == rank():
-        raise failed
-    if speaker is not None:
+    if speaker not in (None, rank()):
         raise FailedElsewhere(f"process {speaker}: {said[speaker]}")
 
 
@@ -119,7 +121,7 @@ def sharded() -> bool:
 
 @contextmanager
 def out_of_reach() -> Iterator[None]:
-    """In here the ranks exchange gradients: one that fails cannot tell the others."""
+    """In here the ranks exchange gradients and weights: one that fails cannot tell the others."""
     global _out_of_reach
     _out_of_reach = True
     yield
