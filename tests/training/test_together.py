@@ -15,8 +15,11 @@ import torch
 from safetensors.torch import load_file
 
 from gotd.errors import SettingsError
+from gotd.training.batches import collator
 from gotd.training.finetune import finetune
-from gotd.training.settings import Machine
+from gotd.training.language import causal_loss
+from gotd.training.memory import memory_advice
+from gotd.training.settings import Machine, Recipe
 from gotd.training.warmup import warmup
 
 CPU = Machine("cpu")
@@ -169,3 +172,33 @@ def test_the_batch_is_cut_by_processes_and_portions() -> None:
         Machine().portion(2, 4)
     with pytest.raises(SettingsError, match=r"micro-batch is 3, and each process's part of the batch, 8, is no mult"):
         Machine(micro_batch=3).portion(32, 4)
+
+
+def test_out_of_memory_in_one_of_several_names_half(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No trial: the others would not take part."""
+    monkeypatch.setattr("gotd.training.memory.world", lambda: 2)
+    said = memory_advice(torch.nn.Linear(1, 1), [], collator(0), causal_loss, Recipe(batch=24), CPU)
+    assert said.startswith(
+        "process 0: out of memory with 12 texts on its device at a time. Pass --micro-batch 6: the b"
+    )
+
+
+@pytest.mark.parametrize(
+    ("flag", "given", "words"),
+    [
+        ("ACCELERATE_USE_DEEPSPEED", {}, "gotd does not train by DeepSpeed; take FSDP"),
+        ("ACCELERATE_USE_FSDP", {}, "accelerate shards weights on GPUs alone; take FSDP out"),
+        ("ACCELERATE_USE_FSDP", {"lora": 4}, "low-rank factors and encoders are not sharded; take FSDP out"),
+    ],
+)
+def test_what_accelerate_is_asked_for_in_vain(
+    flag: str, given: dict[str, Any], words: str, gpt: Path, write: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`accelerate launch` of one process, as its environment says it."""
+    for name, value in (("LOCAL_RANK", "0"), ("WORLD_SIZE", "1"), (flag, "true")):
+        monkeypatch.setenv(name, value)
+    if given:  # as on a GPU
+        monkeypatch.setattr("gotd.training.together._check_device", lambda device: None)
+    data = write("data.jsonl", [{"text": "common1 common2 common3"}])
+    with pytest.raises(SettingsError, match=words):
+        warmup(str(gpt), data, tmp_path / "warm", window=32, machine=CPU, **given)

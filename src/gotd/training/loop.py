@@ -126,9 +126,10 @@ def _run(model: Any, job: Job, recipe: Recipe, machine: Machine, folder: Path, p
     if not sharded():  # a part of it goes there later
         model.to(where)
         _before(model, job, folder)
-    trainer = _trainer(model, job, recipe, machine, folder, steps, where, bf16, progress)
-    started = time.perf_counter()
+    meet()
     with out_of_reach():
+        trainer = _trainer(model, job, recipe, machine, folder, steps, where, bf16, progress)
+        started = time.perf_counter()
         trainer.train(resume_from_checkpoint=str(last) if last else None)
         seconds = time.perf_counter() - started
         # Measured again: what the checkpoint gave back is what is saved.
