@@ -20,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gotd.engine import Progress
+from gotd.launched import speaks
 
 if TYPE_CHECKING:
     from gotd.export import Exported
@@ -61,7 +62,7 @@ def progress_bar() -> Iterator[Progress]:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    with Bar(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
+    with Bar(*columns, console=screen, transient=True, disable=not (screen.is_terminal and speaks())) as bar:
         task = bar.add_task("", start=False, visible=False)
         family = ""
 

@@ -27,6 +27,7 @@ from gotd.training.models import (
     with_lora,
 )
 from gotd.training.settings import Kind, Machine, Recipe
+from gotd.training.together import first, world
 from gotd.training.windows import Schedule, Windows, in_turn, ordered, pack
 
 _HELD_OUT_BATCH = 8
@@ -120,9 +121,9 @@ def train_language(
         model = with_lora(model, recipe.lora, "CAUSAL_LM" if kind == "causal" else None)
     pad = tokenizer.pad_token_id or 0
     job = Job(what, schedule, collator(pad), causal_loss if kind == "causal" else masked_loss, measure)
-    trained = train(model, job, recipe, machine, checkpoints, progress)
     parameters = count_parameters(model)
-    save_model(model, tokenizer, folder)
+    trained = train(model, job, recipe, machine, checkpoints, progress)
+    first(lambda: save_model(model, tokenizer, folder, trained.weights))
     return Outcome(
         trained=trained,
         window=window,
@@ -142,7 +143,7 @@ def train_language(
 def where_told(device: torch.device, bf16: bool, recipe: Recipe, machine: Machine) -> dict[str, str]:
     """Where a run took place, for a manifest."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-    told = {"name": name, "arithmetic": "bf16" if bf16 else "float32"}
+    told = {"name": name, "processes": str(world()), "arithmetic": "bf16" if bf16 else "float32"}
     told["weights"] = str(weights_dtype(bf16, recipe.precision, recipe.lora)).removeprefix("torch.")
     return {**told, **{part: str(value) for part, value in asdict(machine).items() if part != "device"}}
 

@@ -173,13 +173,17 @@ def with_lora(model: Any, rank: int, task: str | None) -> Any:
         return get_peft_model(model, config)
 
 
-def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
-    """Model and tokenizer; of low-rank factors the merged model, and they alone in `adapter/`."""
+def save_model(model: Any, tokenizer: Any, folder: Path, weights: Any = None) -> None:
+    """Model and tokenizer; of low-rank factors the merged model, and they alone in `adapter/`.
+
+    Args:
+        weights: by name, where the model has but a part of them.
+    """
     with quiet():
         if hasattr(model, "merge_and_unload"):
             model.save_pretrained(folder / "adapter", save_embedding_layers=False)
             model = model.merge_and_unload()
-        model.save_pretrained(folder)
+        model.save_pretrained(folder, state_dict=weights)
         tokenizer.save_pretrained(folder)
 
 
