@@ -91,7 +91,7 @@ def cost(config: Config | Path | str, output: Path | str) -> Cost:
     warm = sum(work.tokens[str(cell.budget)] for cell in reading)
     tuned = sum(sizes.tuning(asked.task(cell.task)) for cell in left)
     judged = sum(sizes.judging(asked.task(cell.task)) for cell in left)
-    # A pool is looked at for each way to choose; its seeds and other tasks take as long, or less where vectors are shared.
+    # A pool is looked at for each way to choose; its seeds and other tasks take as long, less where vectors are shared.
     looked = {
         cell.row: _choosing(asked, cell.task, cell.row) for cell in {c.row: c for c in scorings.values()}.values()
     }

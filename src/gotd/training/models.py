@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from gotd.artifacts import MANIFEST, STARTED, read_json
 from gotd.encoders.local import file_digest, load, require
 from gotd.encoders.transformer import TOKENIZER_FILES
+from gotd.encoders.weights import precision as native_dtype
 from gotd.encoders.weights import resolve_device
 from gotd.errors import ArtifactError, SettingsError
 from gotd.training.settings import Kind, Precision
@@ -143,7 +144,7 @@ def arithmetic(device: str, precision: Precision) -> tuple[torch.device, bool]:
     import torch
 
     where = resolve_device(device)
-    has_bf16 = where.type == "cuda" and torch.cuda.is_bf16_supported()
+    has_bf16 = where.type == "cuda" and native_dtype(where) == torch.bfloat16
     if precision == "bf16":
         return where, True
     return where, precision == "auto" and has_bf16
