@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -18,11 +19,19 @@ seed = click.option("--seed", default=0, show_default=True, help="Of samples and
 
 
 def gathered(given: dict[str, Any]) -> dict[str, Any]:
-    """Flags as the arguments of a function."""
+    """Flags as the arguments of a function that reads texts."""
     from gotd.corpus import Fields
 
-    given["fields"] = Fields(text=given.pop("text_field"))
-    return given | {name: list(given[name]) for name in ("data",) if name in given}
+    return given | {"fields": Fields(text=given.pop("text_field"))}
+
+
+def evaluated(function: Callable[..., Any], show: Callable[[Any], None], as_json: bool, given: dict[str, Any]) -> None:
+    """Call an evaluation under a progress bar, and show what it found."""
+    from gotd.display import progress_bar
+
+    with progress_bar() as progress:
+        found = function(progress=progress, **given)
+    opt.print_json(found.told()) if as_json else show(found)
 
 
 @click.group()
@@ -37,13 +46,10 @@ def evaluate() -> None:
 @opt.chain(batch_size, device, seed, opt.on_error, opt.json)
 def perplexity(as_json: bool, **given: Any) -> None:
     """Nats a token, perplexity, and bits a byte, which compare across tokenisers."""
-    from gotd.display import progress_bar
     from gotd.evaluation.display import show_perplexity
     from gotd.evaluation.perplexity import perplexity
 
-    with progress_bar() as progress:
-        found = perplexity(progress=progress, **gathered(given))
-    opt.print_json(found.told()) if as_json else show_perplexity(found)
+    evaluated(perplexity, show_perplexity, as_json, gathered(given))
 
 
 @evaluate.command()
@@ -53,14 +59,10 @@ def perplexity(as_json: bool, **given: Any) -> None:
 @opt.chain(text_field, batch_size, device, seed, opt.json)
 def classify(as_json: bool, **given: Any) -> None:
     """Accuracy, F1 and MCC of a fine-tuned classifier on a test set."""
-    from gotd.display import progress_bar
     from gotd.evaluation.classification import classify
     from gotd.evaluation.display import show_classified
 
-    given["data"] = list(given["data"])
-    with progress_bar() as progress:
-        found = classify(progress=progress, **given)
-    opt.print_json(found.told()) if as_json else show_classified(found)
+    evaluated(classify, show_classified, as_json, given)
 
 
 @evaluate.command(name="zero-shot")
@@ -78,14 +80,10 @@ def classify(as_json: bool, **given: Any) -> None:
 @opt.chain(batch_size, device, seed, opt.json)
 def zero_shot(as_json: bool, **given: Any) -> None:
     """Classification without training, by the likelihood of the labels' words."""
-    from gotd.display import progress_bar
     from gotd.evaluation.display import show_classified
     from gotd.evaluation.zero_shot import zero_shot
 
-    given["data"] = list(given["data"])
-    with progress_bar() as progress:
-        found = zero_shot(progress=progress, **given)
-    opt.print_json(found.told()) if as_json else show_classified(found)
+    evaluated(zero_shot, show_classified, as_json, given)
 
 
 @evaluate.command()
@@ -99,10 +97,7 @@ def zero_shot(as_json: bool, **given: Any) -> None:
 @opt.chain(device, seed, opt.on_error, opt.json)
 def toxicity(as_json: bool, **given: Any) -> None:
     """Expected maximum toxicity of what a model writes after prompts."""
-    from gotd.display import progress_bar
     from gotd.evaluation.display import show_toxicity
     from gotd.evaluation.toxicity import toxicity
 
-    with progress_bar() as progress:
-        found = toxicity(progress=progress, **gathered(given))
-    opt.print_json(found.told()) if as_json else show_toxicity(found)
+    evaluated(toxicity, show_toxicity, as_json, gathered(given))
