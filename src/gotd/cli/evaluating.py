@@ -1,4 +1,4 @@
-"""What training was worth, as commands: evaluate perplexity, classify, zero-shot, toxicity."""
+"""What training was worth, as commands: evaluate perplexity, utility, classify, zero-shot, toxicity."""
 
 from __future__ import annotations
 
@@ -14,6 +14,10 @@ data = click.option("--data", "-d", multiple=True, required=True, help=f"Texts. 
 max_docs = click.option("--max-docs", type=click.IntRange(1), help="A uniform sample of so many.")
 batch_size = click.option(
     "--batch-size", "batch", type=click.IntRange(1), default=8, show_default=True, help="Texts at a time."
+)
+window = click.option("--window", type=click.IntRange(8), help="Tokens at once.  [default: the model's, up to 1024]")
+stride = click.option(
+    "--stride", type=click.IntRange(1), help="Tokens that windows of a long text move on.  [default: half]"
 )
 seed = click.option("--seed", default=0, show_default=True, help="Of samples and resamples.")
 
@@ -40,16 +44,26 @@ def evaluate() -> None:
 
 
 @evaluate.command()
-@opt.chain(model, data, text_field, max_docs)
-@click.option("--window", type=click.IntRange(8), help="Tokens at once.  [default: the model's, up to 1024]")
-@click.option("--stride", type=click.IntRange(1), help="Tokens that windows of a long text move on.  [default: half]")
-@opt.chain(batch_size, device, seed, opt.on_error, opt.json)
+@opt.chain(model, data, text_field, max_docs, window, stride, batch_size, device, seed, opt.on_error, opt.json)
 def perplexity(as_json: bool, **given: Any) -> None:
     """Nats a token, perplexity, and bits a byte, which compare across tokenisers."""
     from gotd.evaluation.display import show_perplexity
     from gotd.evaluation.perplexity import perplexity
 
     evaluated(perplexity, show_perplexity, as_json, gathered(given))
+
+
+@evaluate.command()
+@opt.chain(model)
+@click.option("--before", help="The model that it was made from: tell what was forgotten.")
+@click.option("--reference", "-r", multiple=True, required=True, help=f"Held-out text of that kind. {opt.MANY}")
+@opt.chain(text_field, max_docs, window, stride, batch_size, device, seed, opt.on_error, opt.json)
+def utility(as_json: bool, **given: Any) -> None:
+    """Bits a byte on text like that of the pretraining, and what was forgotten of it."""
+    from gotd.evaluation.display import show_utility
+    from gotd.evaluation.utility import utility
+
+    evaluated(utility, show_utility, as_json, gathered(given))
 
 
 @evaluate.command()
@@ -76,8 +90,7 @@ def classify(as_json: bool, **given: Any) -> None:
     show_default=True,
     help="By what a label's log-likelihood is divided.",
 )
-@click.option("--window", type=click.IntRange(8), help="Tokens at once.  [default: the model's, up to 1024]")
-@opt.chain(batch_size, device, seed, opt.json)
+@opt.chain(window, batch_size, device, seed, opt.json)
 def zero_shot(as_json: bool, **given: Any) -> None:
     """Classification without training, by the likelihood of the labels' words."""
     from gotd.evaluation.display import show_classified

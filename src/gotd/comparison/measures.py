@@ -20,7 +20,7 @@ from gotd.comparison.config import Task
 from gotd.corpus import Fields
 from gotd.engine import Progress
 from gotd.evaluation.classification import Judged, judged
-from gotd.evaluation.perplexity import score_texts
+from gotd.evaluation.perplexity import bytes_of, score_texts
 from gotd.evaluation.toxicity import toxicity
 from gotd.evaluation.zero_shot import guessed
 from gotd.training.documents import texts_of
@@ -91,7 +91,7 @@ def _likelihood(subject: Subject) -> Measured:
         subject.device,
         subject.progress,
     )
-    sizes = [len(text.encode("utf-8", "surrogatepass")) for text in texts]
+    sizes = [bytes_of(text) for text in texts]
     items = {"nats": np.array(scored.nats), "bytes": np.array(sizes), "tokens": np.array(scored.tokens)}
     told = {"kind": scored.kind, "strided": scored.strided, "unknown": scored.unknown, "window": scored.window}
     return Measured(items, told)

@@ -23,6 +23,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+from gotd.artifacts import digest
 from gotd.corpus import Fields, Inputs, OnError, Reject
 from gotd.engine import Progress, silent
 from gotd.errors import InputError, SettingsError
@@ -118,11 +119,16 @@ def perplexity(
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """Nats and tokens of each document."""
+    """Nats and tokens of each document.
+
+    Attributes:
+        cut: digest of all tokens; two tokenisers of which it is the same cut these texts alike.
+    """
 
     kind: Kind
     nats: list[float]
     tokens: list[int]
+    cut: str
     strided: int
     unknown: int
     window: int
@@ -171,6 +177,7 @@ def score_texts(
         kind,
         nats,
         [len(ids) for ids in tokens],
+        digest(tokens),
         sum(len(ids) > body for ids in tokens),
         0 if unknown is None else sum(ids.count(unknown) for ids in tokens),
         longest,
@@ -182,7 +189,7 @@ def score_texts(
 def summary(scored: Scored, texts: Sequence[str], rejects: Sequence[Reject] = ()) -> Perplexity:
     """Sums over all documents."""
     nats, tokens = math.fsum(scored.nats), sum(scored.tokens)
-    size = sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
+    size = sum(map(bytes_of, texts))
     loss = nats / tokens
     return Perplexity(
         kind=scored.kind,
@@ -200,6 +207,11 @@ def summary(scored: Scored, texts: Sequence[str], rejects: Sequence[Reject] = ()
         rejected=len(rejects),
         seconds=scored.seconds,
     )
+
+
+def bytes_of(text: str) -> int:
+    """In UTF-8."""
+    return len(text.encode("utf-8", "surrogatepass"))
 
 
 def spans_of(document: int, ids: Sequence[int], body: int, stride: int) -> Iterator[Span]:
