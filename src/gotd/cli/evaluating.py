@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from gotd.cli import options as opt
 from gotd.cli.training import device, model, text_field
@@ -20,6 +21,9 @@ stride = click.option(
     "--stride", type=click.IntRange(1), help="Tokens that windows of a long text move on.  [default: half]"
 )
 seed = click.option("--seed", default=0, show_default=True, help="Of samples and resamples.")
+
+OF_TEMPLATE = ("data", "template", "label_field", "normalise", "seed")
+OF_TASK = ("task", "task_folder", "limit", "shots")
 
 
 def gathered(given: dict[str, Any]) -> dict[str, Any]:
@@ -80,8 +84,9 @@ def classify(as_json: bool, **given: Any) -> None:
 
 
 @evaluate.command(name="zero-shot")
-@opt.chain(model, data)
-@click.option("--template", required=True, help="agnews, boolq, or a JSON file with prompts and label words.")
+@opt.chain(model)
+@click.option("--data", "-d", multiple=True, help=f"Labelled texts. {opt.MANY}")
+@click.option("--template", help="agnews, boolq, or a JSON file with prompts and label words.")
 @click.option("--label-field", default="label", show_default=True, help="Field with the class.")
 @click.option(
     "--normalise",
@@ -90,13 +95,28 @@ def classify(as_json: bool, **given: Any) -> None:
     show_default=True,
     help="By what a label's log-likelihood is divided.",
 )
+@click.option("--task", help="Instead of data and template: tasks of lm-eval, such as arc_easy,boolq.")
+@click.option("--task-folder", help="YAML files of tasks of your own; code that they name is run.")
+@click.option("--limit", type=click.IntRange(1), help="The first so many documents of each task.")
+@click.option("--shots", type=click.IntRange(0), help="Examples in each prompt of a task.  [default: as it has it]")
 @opt.chain(window, batch_size, device, seed, opt.json)
 def zero_shot(as_json: bool, **given: Any) -> None:
-    """Classification without training, by the likelihood of the labels' words."""
-    from gotd.evaluation.display import show_classified
+    """Classification without training, by the likelihood of the labels' words; or any task of lm-eval."""
+    from gotd.evaluation.display import show_classified, show_tasks
+    from gotd.evaluation.tasks import evaluate_tasks
     from gotd.evaluation.zero_shot import zero_shot
 
-    evaluated(zero_shot, show_classified, as_json, given)
+    by_task = given["task"] is not None
+    if not by_task and not (given["data"] and given["template"]):
+        raise click.UsageError("wanted --data and --template, or --task")
+    for name in OF_TEMPLATE if by_task else OF_TASK:
+        if click.get_current_context().get_parameter_source(name) is not ParameterSource.DEFAULT:
+            raise click.UsageError(f"--{name.replace('_', '-')} goes {'without' if by_task else 'with'} --task")
+        del given[name]
+    if by_task:
+        evaluated(evaluate_tasks, show_tasks, as_json, given)
+    else:
+        evaluated(zero_shot, show_classified, as_json, given)
 
 
 @evaluate.command()

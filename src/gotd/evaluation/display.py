@@ -12,6 +12,7 @@ from gotd.display import console
 if TYPE_CHECKING:
     from gotd.evaluation.classification import Classified
     from gotd.evaluation.perplexity import Perplexity
+    from gotd.evaluation.tasks import Answered
     from gotd.evaluation.toxicity import Toxicity
     from gotd.evaluation.utility import Utility
 
@@ -97,6 +98,26 @@ def show_classified(found: Classified) -> None:
     )
     if found.cut:
         out.print(f"{found.cut:,} are longer than {found.window} tokens: only their beginning was read.")
+
+
+def show_tasks(found: Answered) -> None:
+    """Each figure of each task with its standard error, and of what it is."""
+    out = console()
+    rows: list[tuple[str, ...]] = [("", "", "standard error")]
+    for name, task in found.tasks.items():
+        for metric, score in task.figures.items():
+            better = " (lower is better)" if score.higher is False else ""
+            error = "" if score.stderr is None else f"{score.stderr:.4f}"
+            rows.append((f"{name}: {metric}{better}", f"{score.mean:.4f}", error))
+    out.print(figures(rows))
+    for name, task in found.tasks.items():
+        shots = "" if task.shots is None else f", {task.shots} examples in the prompt"
+        config = f", config {task.config}" if task.config else ""
+        of = f"{task.documents:,} of {task.of:,} documents"
+        out.print(f"{name}: {of}{shots}, version {task.version}{config}.", soft_wrap=True)
+    if found.cut:
+        out.print(f"{found.cut:,} prompts are longer than {found.window} tokens: they lost their beginning.")
+    out.print(f"By lm-eval {found.versions['lm-eval']}.")
 
 
 def show_toxicity(found: Toxicity) -> None:
