@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from gotd.cli import main
 from gotd.errors import MissingExtra, SettingsError
 from gotd.evaluation.perplexity import perplexity
-from gotd.evaluation.tasks import Answered, evaluate_tasks
+from gotd.evaluation.tasks import Answered, answers_to, evaluate_tasks, scores_of
 
 pytest.importorskip("lm_eval")
 LABELS = [1, 1, 0] * 3  # six of nine are of class 1
@@ -143,6 +143,21 @@ def test_examples_in_the_prompt_and_a_limit(task: Make, ask: Ask) -> None:
     assert ask(task(num_fewshot=0), shots=2).tasks["mine"].shots == 0  # without any by definition
 
 
+def test_scores_document_by_document(gpt: Path, task: Make) -> None:
+    """Those whose mean is the figure; no others are told."""
+    metrics = [{"metric": name} for name in ("acc", "brier_score")]
+    metrics += [{"metric": "acc_norm", "aggregation": "median"}]
+    found = answers_to("mine", task(metric_list=metrics), str(gpt), device="cpu").found
+    scores = scores_of(found, "mine", "acc")
+    assert (len(scores), set(scores)) == (9, {0.0, 1.0})
+    assert sum(scores) / 9 == pytest.approx(found["results"]["mine"]["acc,none"])
+    with pytest.raises(SettingsError, match='task mine: no metric "f1"; wanted acc, acc_norm, brier_score'):
+        scores_of(found, "mine", "f1")
+    for metric in ("brier_score", "acc_norm"):
+        with pytest.raises(SettingsError, match=f"^task mine: {metric} is no mean over documents of scores from 0 to"):
+            scores_of(found, "mine", metric)
+
+
 def test_digests_tell_the_definition_and_what_was_asked(task: Make, ask: Ask, tmp_path: Path) -> None:
     """Of the same task in another folder they are the same."""
     first = ask(task()).tasks["mine"]
@@ -156,10 +171,15 @@ def test_digests_tell_the_definition_and_what_was_asked(task: Make, ask: Ask, tm
     assert first.asked != other.asked
 
 
-def test_the_library_is_not_heard(task: Make, ask: Ask, capfd: pytest.CaptureFixture[str]) -> None:
-    """And gotd says how far it is."""
+def test_the_library_is_not_heard(
+    task: Make, ask: Ask, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does it fork this process to resample a figure. gotd says how far it is."""
+    monkeypatch.setattr("multiprocessing.Pool", None)
     told: list[tuple[str, int, int]] = []
-    ask(task(), progress=lambda *step: told.append(step), batch=4)
+    resampled = [{"metric": "acc", "aggregation": "median"}]
+    found = ask(task(metric_list=resampled), progress=lambda *step: told.append(step), batch=4)
+    assert found.tasks["mine"].figures["acc"].stderr is not None
     assert capfd.readouterr() == ("", "")
     assert [stage for stage, _, _ in told[:2]] == ["finding the task", "loading its data"]
     assert set(told[2:]) == {("answering", done, 18) for done in range(0, 18, 4)}
@@ -188,13 +208,12 @@ def test_a_group_has_figures_of_its_own(gpt: Path, task: Make, sure: Callable[[s
     task(task="one")
     (tmp_path / "tasks" / "mine.yaml").rename(tmp_path / "tasks" / "one.yaml")
     other = task("tasks/more", [{"text": f"common{i}", "label": 0} for i in range(3)], task="other")
-    Path(other, "both.yaml").write_text(
-        yaml.safe_dump({"group": "both", "task": ["one", "other"], "aggregate_metric_list": [{"metric": "acc"}]})
-    )
-    found = evaluate_tasks(str(sure(" rare1")), "both", task_folder=str(tmp_path / "tasks"), device="cpu").tasks
-    assert {name: one.figures["acc"].mean for name, one in found.items()} == pytest.approx(
-        {"one": 6 / 9, "other": 0.0, "both": 6 / 12}
-    )
+    whole = {"group": "both", "task": ["one", "other"], "aggregate_metric_list": [{"metric": "acc"}]}
+    Path(other, "both.yaml").write_text(yaml.safe_dump(whole))
+    Path(other, "apart.yaml").write_text(yaml.safe_dump({"group": "apart", "task": ["both"]}))
+    found = evaluate_tasks(str(sure(" rare1")), "apart", task_folder=str(tmp_path / "tasks"), device="cpu").tasks
+    shares = {name: one.figures["acc"].mean for name, one in found.items()}
+    assert shares == pytest.approx({"one": 6 / 9, "other": 0.0, "both": 6 / 12})  # `apart` adds nothing up
     assert [(found[name].documents, found[name].config is None) for name in ("one", "both")] == [(9, False), (12, True)]
 
 

@@ -16,7 +16,6 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-import datasets
 import torch
 from lm_eval.defaults import DEFAULT_OTHER_SEED
 from lm_eval.evaluator import evaluate
@@ -184,11 +183,5 @@ def _refused(names: Sequence[str], remedy: str) -> Iterator[None]:
 def _hushed() -> Iterator[None]:
     """Without what the libraries print, draw and log; and without their pools of processes, which fork threads."""
     os.environ.setdefault("DISABLE_MULTIPROC", "1")
-    bars = datasets.are_progress_bars_disabled()
-    datasets.disable_progress_bars()
-    try:
-        with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
-            yield
-    finally:
-        if not bars:
-            datasets.enable_progress_bars()
+    with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+        yield

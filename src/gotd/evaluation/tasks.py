@@ -8,9 +8,12 @@ those of `gotd.evaluation.zero_shot`.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 import time
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gotd.artifacts import digest, versions
@@ -138,6 +141,33 @@ def check_tasks(task: str, task_folder: str | None) -> None:
     from gotd.evaluation.harness import manager_of
 
     manager_of(_names(task), task_folder)
+
+
+def task_files(folder: str) -> list[str]:
+    """Path and digest of each file of a task folder."""
+    return [
+        f"{path.resolve()} sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
+        for path in sorted(Path(folder).rglob("*"))
+        if path.is_file()
+    ]
+
+
+def scores_of(found: dict[str, Any], name: str, metric: str) -> list[float]:
+    """What each document of a task scored.
+
+    Raises:
+        SettingsError: the task has no such metric, or one that is no mean over documents of scores from 0 to 1.
+    """
+    figures = _figures(found["results"][name], {})
+    if metric not in figures:
+        raise SettingsError(f'task {name}: no metric "{metric}"; wanted {", ".join(figures)}')
+    key, _, kind = metric.partition(",")
+    samples = [one for one in found["samples"][name] if one["filter"] == (kind or "none")]
+    scores = [one.get(key) for one in samples]
+    each = all(isinstance(score, (int, float)) and 0 <= score <= 1 for score in scores)
+    if not each or not math.isclose(sum(scores) / len(scores), figures[metric].mean, abs_tol=1e-9):
+        raise SettingsError(f"task {name}: {metric} is no mean over documents of scores from 0 to 1; pass one that is")
+    return [float(score) for score in scores]
 
 
 def _need_lm_eval() -> None:
