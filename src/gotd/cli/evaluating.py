@@ -101,7 +101,7 @@ def classify(as_json: bool, **given: Any) -> None:
 @click.option("--shots", type=click.IntRange(0), help="Examples in each prompt of a task.  [default: as it has it]")
 @opt.chain(window, batch_size, device, seed, opt.json)
 def zero_shot(as_json: bool, **given: Any) -> None:
-    """Classification without training, by the likelihood of the labels' words; or any task of lm-eval."""
+    """Classification without training, by the words' likelihood, or any task of lm-eval."""
     from gotd.evaluation.display import show_classified, show_tasks
     from gotd.evaluation.tasks import evaluate_tasks
     from gotd.evaluation.zero_shot import zero_shot
