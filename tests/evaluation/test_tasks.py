@@ -140,7 +140,8 @@ def test_examples_in_the_prompt_and_a_limit(task: Make, ask: Ask) -> None:
     assert [found.tasks["mine"].shots for found in (plain, two, half)] == [0, 2, 0]
     assert (half.tasks["mine"].documents, half.tasks["mine"].of) == (5, 9)
     assert len({found.tasks["mine"].asked for found in (plain, two, half)}) == 3
-    assert ask(task(num_fewshot=0), shots=2).tasks["mine"].shots == 0  # without any by definition
+    zero = ask(task(num_fewshot=0, metadata=None), shots=2).tasks["mine"]  # without any by definition
+    assert (zero.shots, zero.version) == (0, None)
 
 
 def test_scores_document_by_document(gpt: Path, task: Make) -> None:

@@ -114,7 +114,8 @@ def show_tasks(found: Answered) -> None:
         shots = "" if task.shots is None else f", {task.shots} examples in the prompt"
         config = f", config {task.config}" if task.config else ""
         of = f"{task.documents:,} of {task.of:,} documents"
-        out.print(f"{name}: {of}{shots}, version {task.version}{config}.", soft_wrap=True)
+        version = f", version {task.version}" if task.version else ""
+        out.print(f"{name}: {of}{shots}{version}{config}.", soft_wrap=True)
     if found.cut:
         out.print(f"{found.cut:,} prompts are longer than {found.window} tokens: they lost their beginning.")
     out.print(f"By lm-eval {found.versions['lm-eval']}.")

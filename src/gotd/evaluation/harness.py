@@ -26,7 +26,7 @@ from gotd.engine import Progress, silent
 from gotd.errors import GotdError, SettingsError
 from gotd.evaluation.likelihood import language_model
 from gotd.evaluation.metrics import RESAMPLES
-from gotd.training.memory import out_of_memory, room_for
+from gotd.training.memory import room_for
 from gotd.training.models import longest_input
 
 
@@ -173,8 +173,6 @@ def _refused(names: Sequence[str], remedy: str) -> Iterator[None]:
     except GotdError:
         raise
     except Exception as error:
-        if out_of_memory(error):
-            raise
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise SettingsError(f"task {', '.join(names)}: {reason}. {remedy}") from error
 

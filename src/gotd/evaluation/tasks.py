@@ -13,6 +13,7 @@ import json
 import math
 import time
 from dataclasses import asdict, dataclass
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from gotd.evaluation.harness import Answers
 
 _PACKAGES = ("gotd", "lm-eval", "datasets", "transformers", "torch")
+_UNVERSIONED = "Yaml"  # what the library calls the version of a task that states none
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ class TaskScores:
         figures: by name; `exact_match,strict-match` where the answers went through a filter.
         documents, of: judged, and there are.
         shots: examples in each prompt; None of a group whose tasks differ.
-        version: of the task.
+        version: of the task; None where it states none.
         config: digest of the task's definition; None of a group.
         asked: digest of its documents, prompts and right answers; None of a group.
     """
@@ -60,7 +62,7 @@ class TaskScores:
     documents: int
     of: int
     shots: int | None
-    version: str
+    version: str | None
     config: str | None
     asked: str | None
 
@@ -164,7 +166,7 @@ def scores_of(found: dict[str, Any], name: str, metric: str) -> list[float]:
     key, _, kind = metric.partition(",")
     samples = [one for one in found["samples"][name] if one["filter"] == (kind or "none")]
     scores = [one.get(key) for one in samples]
-    each = all(isinstance(score, (int, float)) and 0 <= score <= 1 for score in scores)
+    each = all(isinstance(score, Real) and 0 <= score <= 1 for score in scores)
     if not each or not math.isclose(sum(scores) / len(scores), figures[metric].mean, abs_tol=1e-9):
         raise SettingsError(f"task {name}: {metric} is no mean over documents of scores from 0 to 1; pass one that is")
     return [float(score) for score in scores]
@@ -182,7 +184,7 @@ def _names(task: str) -> list[str]:
 
 
 def _scores(found: dict[str, Any], name: str) -> TaskScores:
-    row, config = found["results"][name], found["configs"].get(name)
+    row, config, version = (found[part].get(name) for part in ("results", "configs", "versions"))
     documents = int(row.get("sample_len", 0))
     samples = found["samples"].get(name, [])
     said = [[one["doc_hash"], one["prompt_hash"], one["target_hash"]] for one in samples]
@@ -191,7 +193,7 @@ def _scores(found: dict[str, Any], name: str) -> TaskScores:
         documents=documents,
         of=found["n-samples"].get(name, {}).get("original", documents),
         shots=found["n-shot"].get(name),
-        version=str(found["versions"].get(name)),
+        version=None if version in (None, _UNVERSIONED) else str(version),
         config=None if config is None else digest(_definition(config)),
         asked=digest(said) if said else None,
     )
@@ -205,8 +207,8 @@ def _figures(row: dict[str, Any], higher: dict[str, bool]) -> dict[str, Score]:
         if not comma or metric.endswith("_stderr"):
             continue
         error = row.get(f"{metric}_stderr,{kind}")
-        stderr = float(error) if isinstance(error, (int, float)) else None
-        if not isinstance(value, (int, float)):
+        stderr = float(error) if isinstance(error, Real) else None
+        if not isinstance(value, Real):
             raise SettingsError(f"the figure {key} is a {type(value).__name__}; wanted a metric that gives a number")
         figures[metric if kind == "none" else key] = Score(float(value), stderr, higher.get(metric))
     return figures
