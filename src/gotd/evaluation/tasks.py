@@ -166,7 +166,7 @@ def scores_of(found: dict[str, Any], name: str, metric: str) -> list[float]:
     key, _, kind = metric.partition(",")
     samples = [one for one in found["samples"][name] if one["filter"] == (kind or "none")]
     scores = [one.get(key) for one in samples]
-    each = all(isinstance(score, Real) and 0 <= score <= 1 for score in scores)
+    each = all(isinstance(score, Real) and 0 <= float(score) <= 1 for score in scores)
     if not each or not math.isclose(sum(scores) / len(scores), figures[metric].mean, abs_tol=1e-9):
         raise SettingsError(f"task {name}: {metric} is no mean over documents of scores from 0 to 1; pass one that is")
     return [float(score) for score in scores]
