@@ -7,6 +7,7 @@ would steer the terminal are replaced.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,6 +56,7 @@ def prose(out: Console, text: str) -> None:
 def progress_bar() -> Iterator[Progress]:
     """One bar on stderr, for what is being done; nothing where stderr is no terminal."""
     screen = console(stderr=True)
+    screen.file = sys.stderr  # held: what a library writes there meanwhile can be turned away, and the bar stays
     # Without markup, a stage that is named after a source may hold brackets.
     columns = (
         TextColumn("{task.description:<32}", markup=False),
