@@ -81,6 +81,7 @@ def supervised(crew: Crew, shards: Sequence[Shard], count: int) -> Iterator[Done
 
 
 def _round(crew: Crew, shards: Sequence[Shard], count: int) -> Iterator[tuple[Shard, Done | Death]]:
+    """Each shard once, and what became of it or of its worker."""
     waiting = deque(shards)
     workers: dict[Worker, Shard | None] = {}  # None until one is ready: a slow start holds no shard up
     deaths = 0
@@ -109,6 +110,7 @@ def _round(crew: Crew, shards: Sequence[Shard], count: int) -> Iterator[tuple[Sh
 
 
 def _give_up(death: Death, deaths: int, *, started: bool) -> None:
+    """GotdError where a death is no shard's fault."""
     if not started:
         raise GotdError(
             f"a worker could not start: {death.reason}. Pass fewer --workers or --executor inline; from a script, call "
