@@ -53,6 +53,18 @@ def parquet_batches(file: File, fields: Fields, start: int, stop: int) -> Iterat
             row += table.num_rows
 
 
+def group_batches(file: File, fields: Fields, groups: Iterable[int]) -> Iterator[Batch | Item]:
+    """The rows of these row groups, which need not follow each other."""
+    with _opened(file) as parquet:
+        check_columns(file, fields, parquet.schema_arrow.names)
+        starts = _starts(parquet)
+        for group in groups:
+            row = starts[group]
+            for table in parquet.iter_batches(batch_size=BATCH_ROWS, row_groups=[group]):
+                yield _batch(file, fields, table, row)
+                row += table.num_rows
+
+
 def check_columns(file: File, fields: Fields, columns: list[str]) -> None:
     """Refuse a table that lacks a field altogether: each of its rows would be rejected."""
     missing = fields.missing_columns(columns)
