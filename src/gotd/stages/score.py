@@ -193,7 +193,7 @@ class _Passes:
         while True:
             ran = self._run(self.shards, step, fitted)
             if self.scorer.keep_embeddings and step == 0:
-                collect(ran.done, self.artifact.folder, fitted.encoder)
+                collect(ran, self.artifact.folder, fitted.encoder)
             masses = [torch.from_numpy(np.load(part.stem.with_name(f"{part.stem.name}.mass.npy"))) for part in ran.done]
             col = torch.stack([fitted.no_mass(), *masses]).sum(0)
             errors = fitted.marginal_errors(col) if float(col.sum()) > 0 else []

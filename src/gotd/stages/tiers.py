@@ -172,7 +172,10 @@ def refine(
         progress=progress,
     )
     if ran.lost:
-        raise GotdError(f"{ran.lost[0].shard}: its worker died twice ({ran.lost[0].reason}); try fewer --workers")
+        raise GotdError(
+            f"{ran.lost[0].shard}: its worker died twice ({ran.lost[0].reason}), and without its rows the shortlist is "
+            "not whole. Run the same command again with fewer --workers: it goes on from here"
+        )
     found = _split(ran.done, before, artifact.folder, probed, own_columns(fitted))
     if found != (len(ranking.best), len(probed)):
         raise InputError("the pool changed while it was scored: documents of the shortlist are gone. Run it again")
