@@ -105,6 +105,7 @@ class _Process:
         self.pipe.close()
 
     def _send(self, message: Task | Shard) -> None:
+        """Say something to the worker, if it lives."""
         with suppress(BrokenPipeError, ConnectionResetError):  # it died just now: `hear` says so
             self.pipe.send(message)
 

@@ -213,6 +213,7 @@ class _Passes:
         return Scores(self.artifact.folder, {"shards": shards, "quarantined": given_up(ran.lost)})
 
     def _run(self, shards: Sequence[Shard], step: int, fitted: Potential) -> Ran:
+        """One pass over some shards."""
         scorer = replace(self.scorer, potential=self._path(step) / FILE_NAME)
         if step and scorer.keep_embeddings:
             # No pass embeds what the first has embedded.
@@ -240,14 +241,17 @@ class _Passes:
         return step, Potential.load(self._path(step), device=self.scorer.device)
 
     def _save(self, step: int, fitted: Potential) -> None:
+        """Put a potential where the workers of its pass find it."""
         self._path(step).mkdir(parents=True, exist_ok=True)
         fitted.save(self._path(step))
 
     def _path(self, step: int) -> Path:
+        """The folder of the potential of a pass."""
         return self._parts / f"pass-{step}"
 
     @property
     def _parts(self) -> Path:
+        """Where shards leave their files."""
         return self.artifact.folder / "parts"
 
 
@@ -257,10 +261,12 @@ def on_gpu(device: str, encoder: Encoder) -> bool:
 
 
 def _listed(files: Sequence[File]) -> list[str]:
+    """Files as a manifest names its inputs."""
     return [f"{file.path} {file.digest}" for file in files]
 
 
 def _nothing(folder: Path, counts: dict[str, int], sources: Sequence[str] | None) -> str:
+    """Why nothing was scored, and what to do."""
     if counts["outside"]:
         wanted = ", ".join(sources or ())
         return f"none of {counts['outside']} documents is from the sources {wanted}. Pass sources that the pool has"
