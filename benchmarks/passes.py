@@ -6,8 +6,9 @@ What is to be told: seconds of one core for a GB or for a document, from which d
 far larger. How:
 - one plain JSONL file of stretches of 1000 characters of real text (texts.py), fitted on and scored first, by two
   workers; then each pass alone in this process, with one thread, over the same file and the same parts.
-- `digest` is what `find` does; `sample` draws the 20,000 documents of a fit; `merge` joins the parts, the search for
-  repeated ids before it included.
+- `digest` is what `find` does; `sample` draws the 20,000 documents of a fit, and one alone, which is what a GB more
+  costs: few of its documents are drawn and parsed; `merge` joins the parts, the search for repeated ids before it
+  included.
 - seconds are those of the CPU, so another load on the machine changes them little. The file was just written, and is
   in the memory of the system unless that is too small.
 """
@@ -62,7 +63,8 @@ def measured(pool: Path, done: list[Done], folder: Path) -> tuple[dict[str, floa
     seconds = {}
     with one_thread():
         files, seconds["digest"] = timed(lambda: find(str(pool)))
-        _, seconds["sample"] = timed(lambda: sample(files, Fields(), SAMPLE, 0))
+        for size in (SAMPLE, 1):
+            _, seconds[f"sample of {size:,}"] = timed(lambda size=size: sample(files, Fields(), size, 0))  # type: ignore[misc]
         gone, sought = timed(lambda: repeats(done))
         _, joined = timed(lambda: merge(done, files, folder, "skip", gone))
     seconds[f"merge of {len(done)} parts"] = sought + joined

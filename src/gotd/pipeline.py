@@ -22,7 +22,7 @@ from typing import Any
 import orjson
 
 from gotd.artifacts import MANIFEST, Artifact, open_artifact, read_json
-from gotd.corpus import Fields, Inputs, OnError, OutputFormat, Reject, RejectWriter, find, plan
+from gotd.corpus import Fields, Inputs, OnError, OutputFormat, Reject, RejectWriter, find
 from gotd.engine import Executor, Progress, check_executor, silent
 from gotd.selection.duplicates import Mode
 from gotd.selection.mix import WarmUp
@@ -209,9 +209,8 @@ def select(
             progress=progress,
         )
         sources = [domain.source for domain in near if domain.kept]
-    shards = plan(files["candidates"], where)
     place = work / ("scores" if tiers is None else "coarse-scores")
-    with early_workers(shards, place, workers, executor):
+    with early_workers(files["candidates"], where, place, workers, executor):
         for name, chosen_by in (("selector", settings), *(() if tiers is None else (("coarse", first),))):
             fit(
                 target,

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 import gotd
 from gotd.cli import main
-from gotd.corpus import Fields, find, plan
+from gotd.corpus import Fields, File, find
 from gotd.stages import early
 from gotd.stages.shard_scorer import ShardScorer
 
@@ -42,11 +42,17 @@ def test_the_parent_starts_them_before_it_imports_torch() -> None:
 
 
 def test_none_where_all_is_scored_already(corpora, scored: Path, asked, tmp_path: Path) -> None:
-    shards = plan(find(corpora.pool), Fields())
     for output in (tmp_path, scored):
-        with early.early_workers(shards, output, 2, None):
+        with early.early_workers(find(corpora.pool), Fields(), output, 2, None):
             pass
     assert asked == [("gotd.stages.shard_scorer", shards, 2, None) for shards in (2, 0)]
+
+
+def test_remote_files_are_not_looked_into(asked, tmp_path: Path) -> None:
+    """Each is a shard at least."""
+    far = [File(f"s3://nowhere/{number}.parquet", "parquet", None, "x", 1 << 40, "") for number in range(3)]
+    with early.early_workers(far, Fields(), tmp_path, 2, None):
+        assert asked == [("gotd.stages.shard_scorer", 3, 2, None)]
 
 
 def test_select_and_score_start_them(corpora, selector: Path, asked, tmp_path: Path) -> None:

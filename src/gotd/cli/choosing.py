@@ -129,7 +129,7 @@ def score(
     as_json: bool, selector: Path, pool: tuple[str, ...], rank: int | None, world_size: int | None, **given: Any
 ) -> None:
     """Score a POOL with a fitted SELECTOR. SELECTOR is the folder of `fit` or `select`."""
-    from gotd.corpus import Fields, find, plan
+    from gotd.corpus import Fields, find
     from gotd.display import progress_bar
     from gotd.stages.early import early_workers
     from gotd.stages.ranks import Rank
@@ -138,8 +138,9 @@ def score(
     given["held_out"] = list(given["held_out"]) or None
     given["fields"] = {k: v for k, v in asdict(fields).items() if v != default[k]}
     mine = Rank.of(rank, world_size)
-    planned = plan(find(list(pool), digest=False), fields)
-    with progress_bar() as progress, early_workers(planned, given["output"], given["workers"], given["executor"]):
+    files = find(list(pool), digest=False)
+    where = (given["output"], given["workers"], given["executor"])
+    with progress_bar() as progress, early_workers(files, fields, *where):
         from gotd.stages.score import score  # which imports torch, as the workers do meanwhile
 
         found = score(selector, list(pool), rank=mine, progress=progress, **given)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gotd.artifacts import MANIFEST
-from gotd.corpus import Shard
+from gotd.corpus import Fields, File, plan
 from gotd.engine import Executor, ahead
 
 _SCORER = "gotd.stages.shard_scorer"  # what their tasks are made of
@@ -19,15 +19,20 @@ _SCORER = "gotd.stages.shard_scorer"  # what their tasks are made of
 
 @contextmanager
 def early_workers(
-    shards: Sequence[Shard], output: Path, workers: int | None, executor: Executor | None
+    files: Sequence[File], fields: Fields, output: Path, workers: int | None, executor: Executor | None
 ) -> Iterator[None]:
-    """Start the processes that will score these shards within the block; none where `output` is finished already.
+    """Start the processes that will score these files within the block; none where `output` is finished already.
 
     Args:
-        shards: of the pool. A share of it, or one that is half done, may need fewer: the others end with the block.
+        files: the pool. A share of it, or one that is half done, may need fewer: the others end with the block.
         output: the folder of `score`.
-        workers, executor: see `score`.
+        fields, workers, executor: see `score`.
     """
     finished = (output / MANIFEST).exists()
-    with ahead(_SCORER, 0 if finished else len(shards), workers, executor):
+    with ahead(_SCORER, 0 if finished else _shards(files, fields), workers, executor):
         yield
+
+
+def _shards(files: Sequence[File], fields: Fields) -> int:
+    """How many shards there will be; at least so many where files are remote, and a look into each would take long."""
+    return len(files) if any("://" in file.path for file in files) else len(plan(files, fields))
