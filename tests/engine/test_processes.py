@@ -110,9 +110,13 @@ class Idle:
     def stop(self) -> None: ...
 
 
-def test_a_worker_ahead_that_cannot_start_says_so(shards: list[Shard], works, tmp_path: Path) -> None:
-    with ahead("no_such_module", 2, 2, None), pytest.raises(GotdError, match="a worker could not start"):
-        run(shards, works.Work(tmp_path / "log"), tmp_path / "parts", "key", workers=2)
+def test_workers_that_are_killed_while_they_wait_are_replaced(shards: list[Shard], works, tmp_path: Path) -> None:
+    with ahead("works", 2, 2, None):
+        for process in multiprocessing.active_children():
+            process.kill()
+            process.join()
+        ran = run(shards, works.Work(tmp_path / "log"), tmp_path / "parts", "key", workers=2)
+    assert [one.shard for one in ran.done] == shards
     assert multiprocessing.active_children() == []
 
 

@@ -39,7 +39,8 @@ def ahead(count: int, needed: str) -> Iterator[None]:
     idle: list[_Process] = []
     token = _AHEAD.set(idle)
     try:
-        idle += [_Process(needed) for _ in range(count)]
+        for _ in range(count):
+            idle.append(_Process(needed))
         yield
     finally:
         _AHEAD.reset(token)
@@ -55,8 +56,11 @@ class Processes:
 
     def start(self) -> Worker:
         """A worker that started ahead, or else a new one; it says Ready once it has the task."""
-        idle = _AHEAD.get()
+        idle = _AHEAD.get() or []
         process = idle.pop() if idle else _Process()
+        if not process.alive:  # killed while it waited, which is no fault of a shard
+            process.stop()
+            process = _Process()
         process.assign(self._task)
         return process
 
@@ -75,6 +79,11 @@ class _Process:
         self._process = _SPAWN.Process(target=_serve, args=(theirs, needed))
         self._process.start()
         theirs.close()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process still runs."""
+        return self._process.is_alive()
 
     def assign(self, task: Task) -> None:
         """What it is to do with the shards that follow."""
