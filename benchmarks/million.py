@@ -97,7 +97,9 @@ def alone_rows(pool: Path, output: Path, workers: int, manifest: dict[str, Any])
 
 
 def verdicts(run: Measured) -> list[str]:
-    """Whether the goals are met."""
+    """Whether the goals are met, which are of a million documents."""
+    if run.documents < GOAL_DOCUMENTS:
+        return []
     seconds = GOAL_SECONDS * run.documents / GOAL_DOCUMENTS
     found = (("s", run.seconds, seconds), ("GB", run.peak / 1e9, GOAL_BYTES / 1e9))
     return [
