@@ -138,7 +138,7 @@ def score(
     given["held_out"] = list(given["held_out"]) or None
     given["fields"] = {k: v for k, v in asdict(fields).items() if v != default[k]}
     mine = Rank.of(rank, world_size)
-    files = find(list(pool), digest=False)
+    files = find(list(pool), digest=False) if selector.exists() else []  # what `score` refuses starts no worker
     where = (given["output"], given["workers"], given["executor"])
     with progress_bar() as progress, early_workers(files, fields, *where):
         from gotd.stages.score import score  # which imports torch, as the workers do meanwhile
