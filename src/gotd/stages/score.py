@@ -197,7 +197,7 @@ class _Passes:
         while True:
             ran = self._run(self.shards, step, fitted)
             if self.scorer.keep_embeddings and step == 0:
-                collect(ran.done, self.artifact.folder, fitted.encoder)
+                collect(ran, self.artifact.folder, fitted.encoder)
             masses = [torch.from_numpy(np.load(part.stem.with_name(f"{part.stem.name}.mass.npy"))) for part in ran.done]
             col = torch.stack([fitted.no_mass(), *masses]).sum(0)
             errors = fitted.marginal_errors(col) if float(col.sum()) > 0 else []
@@ -217,6 +217,7 @@ class _Passes:
         return Scores(self.artifact.folder, {"shards": shards, "quarantined": given_up(ran.lost)})
 
     def _run(self, shards: Sequence[Shard], step: int, fitted: Potential) -> Ran:
+        """One pass over some shards."""
         scorer = replace(self.scorer, potential=self._path(step) / FILE_NAME)
         if step and scorer.keep_embeddings:
             # No pass embeds what the first has embedded.
@@ -244,14 +245,17 @@ class _Passes:
         return step, Potential.load(self._path(step), device=self.scorer.device)
 
     def _save(self, step: int, fitted: Potential) -> None:
+        """Put a potential where the workers of its pass find it."""
         self._path(step).mkdir(parents=True, exist_ok=True)
         fitted.save(self._path(step))
 
     def _path(self, step: int) -> Path:
+        """The folder of the potential of a pass."""
         return self._parts / f"pass-{step}"
 
     @property
     def _parts(self) -> Path:
+        """Where shards leave their files."""
         return self.artifact.folder / "parts"
 
 
@@ -261,10 +265,12 @@ def on_gpu(device: str, encoder: Encoder) -> bool:
 
 
 def _listed(files: Sequence[File]) -> list[str]:
+    """Files as a manifest names its inputs."""
     return [f"{file.path} {file.digest}" for file in files]
 
 
 def _nothing(folder: Path, counts: dict[str, int], sources: Sequence[str] | None) -> str:
+    """Why nothing was scored, and what to do."""
     if counts["outside"]:
         wanted = ", ".join(sources or ())
         return f"none of {counts['outside']} documents is from the sources {wanted}. Pass sources that the pool has"

@@ -175,7 +175,10 @@ def refine(
         progress=progress,
     )
     if ran.lost:
-        raise GotdError(f"{ran.lost[0].shard}: its worker died twice ({ran.lost[0].reason}); try fewer --workers")
+        raise GotdError(
+            f"{ran.lost[0].shard}: its worker died twice ({ran.lost[0].reason}), and without its rows the shortlist is "
+            "not whole. Run the same command again with fewer --workers: it goes on from here"
+        )
     found = _split(ran.done, before, artifact.folder, probed, own_columns(fitted))
     if found != (len(ranking.best), len(probed)):
         raise InputError("the pool changed while it was scored: documents of the shortlist are gone. Run it again")
@@ -271,12 +274,15 @@ def _split(done: Sequence[Done], before: Scores, folder: Path, probed: Picked, o
 
 
 def _kept(folder: Path, budget: Budget, outside: int) -> KeptShare:
+    """What share of the best by the dear encoder the shortlist holds, by the probe of the rest."""
     shortlist, probe = (pq.read_table(folder / name)["score"].to_numpy() for name in (NAME, PROBE))
     best = rank(_reader(folder / NAME), budget, len(shortlist), seed=0, worst=0).size
     return kept_share(shortlist, probe, outside, best)
 
 
 def _reader(path: Path) -> Callable[[list[str]], Iterator[pa.RecordBatch]]:
+    """What reads some columns of a table, a bounded number of rows at a time."""
+
     def batches(columns: list[str]) -> Iterator[pa.RecordBatch]:
         with pq.ParquetFile(path) as file:
             yield from file.iter_batches(batch_size=1 << 16, columns=columns)
@@ -285,4 +291,5 @@ def _reader(path: Path) -> Callable[[list[str]], Iterator[pa.RecordBatch]]:
 
 
 def _picked(rows: pa.Table) -> Picked:
+    """Rows of a table of scores as picked ones."""
     return Picked(rows["id"].to_pylist(), *(rows[name].to_numpy() for name in _COLUMNS[1:]))
