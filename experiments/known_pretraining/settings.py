@@ -41,9 +41,12 @@ CHANGES: dict[str, dict[str, Any]] = {
     "no trimming": {"trim": 0.0},
     "trim 5 %": {"trim": 0.05},
     "whitened by half, reg .2": {"whiten": 0.5, "reg": 0.2},
+    "reg .03": {"reg": 0.03},
     "5 rounds": {"rounds": 5},
-    "lsa+static": {"encoder": "lsa+static"},
+    "5 rounds, reg .05": {"rounds": 5, "reg": 0.05},
     "static": {"encoder": "static"},
+    "lsa+static": {"encoder": "lsa+static"},
+    "lsa+static, reg .05": {"encoder": "lsa+static", "reg": 0.05},
 }
 
 
