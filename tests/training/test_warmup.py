@@ -188,6 +188,15 @@ def test_bf16_weights_stay_bf16(gpt: Path, data: str, tmp_path: Path) -> None:
     assert {tensor.dtype for tensor in weights(found.folder).values()} == {torch.bfloat16}
 
 
+def test_mixed_precision_computes_in_bf16_and_keeps_float32_weights(gpt: Path, data: str, tmp_path: Path) -> None:
+    found = warmup(str(gpt), data, tmp_path / "warm", precision="mixed", **QUICK)
+    assert {tensor.dtype for tensor in weights(found.folder).values()} == {torch.float32}
+    assert found.manifest["device"]["arithmetic"] == "bf16"
+    plain = warmup(str(gpt), data, tmp_path / "plain", precision="float32", **QUICK)
+    assert same(found.folder, plain.folder, 1e-2)
+    assert not same(found.folder, plain.folder)
+
+
 def test_frozen_weights_under_lora_are_bf16_where_the_arithmetic_is() -> None:
     """The rule alone: a GPU with bf16, as here there is none."""
     from gotd.training.models import weights_dtype

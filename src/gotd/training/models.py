@@ -144,7 +144,7 @@ def arithmetic(device: str, precision: Precision) -> tuple[torch.device, bool]:
 
     where = resolve_device(device)
     has_bf16 = where.type == "cuda" and torch.cuda.is_bf16_supported()
-    if precision == "bf16":
+    if precision in ("mixed", "bf16"):
         return where, True
     return where, precision == "auto" and has_bf16
 
