@@ -188,11 +188,15 @@ def test_bf16_weights_stay_bf16(gpt: Path, data: str, tmp_path: Path) -> None:
     assert {tensor.dtype for tensor in weights(found.folder).values()} == {torch.bfloat16}
 
 
-def test_mixed_precision_computes_in_bf16_and_keeps_float32_weights(gpt: Path, data: str, tmp_path: Path) -> None:
-    found = warmup(str(gpt), data, tmp_path / "warm", precision="mixed", **QUICK)
+@pytest.mark.parametrize("model", ["gpt", "mlm"])
+def test_mixed_precision_computes_in_bf16_and_keeps_float32_weights(
+    model: str, request: pytest.FixtureRequest, data: str, dev: str, tmp_path: Path
+) -> None:
+    folder, asked = str(request.getfixturevalue(model)), {**QUICK, "target": dev}
+    found = warmup(folder, data, tmp_path / "warm", precision="mixed", **asked)
     assert {tensor.dtype for tensor in weights(found.folder).values()} == {torch.float32}
     assert found.manifest["device"]["arithmetic"] == "bf16"
-    plain = warmup(str(gpt), data, tmp_path / "plain", precision="float32", **QUICK)
+    plain = warmup(folder, data, tmp_path / "plain", precision="float32", **asked)
     assert same(found.folder, plain.folder, 1e-2)
     assert not same(found.folder, plain.folder)
 

@@ -212,7 +212,8 @@ def _speeds(config: Config) -> tuple[float, float, str]:
 
     def step() -> None:
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16), loss_of(model, kind) as loss:
-            loss(model(input_ids=ids), labels).backward()
+            value = loss(model(input_ids=ids), labels)
+        value.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         optimiser.zero_grad()
 

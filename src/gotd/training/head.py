@@ -1,8 +1,8 @@
 """The last layer of a masked language model, computed for the hidden tokens alone.
 
-A loss asks for one token in seven, and the last layer, a logit for each word of the vocabulary, is more than half of the
-arithmetic of a small model and most of the memory of any. While the context is open the layer gives its input back, and
-the loss applies it where there is something to guess: the same sum over the same tokens.
+A loss asks for one token in seven, and the last layer, a logit for each word of the vocabulary, is half of the
+arithmetic of a small model and most of its memory. While the context is open the layer gives its input back, and the
+loss applies it where there is something to guess: the same sum over the same tokens.
 """
 
 from __future__ import annotations
@@ -31,10 +31,12 @@ def sparing(model: Any, loss: Loss) -> Iterator[Loss]:
 
     def hidden_tokens(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
         asked = labels != IGNORED
-        logits = functional.linear(outputs["logits"][asked], layer.weight, layer.bias)
+        states = outputs["logits"][asked]  # in bf16 where the arithmetic was, autocast or not
+        bias = None if layer.bias is None else layer.bias.to(states.dtype)
+        logits = functional.linear(states, layer.weight.to(states.dtype), bias)
         return mean_loss(logits, labels[asked], num_items_in_batch)
 
-    layer.forward = lambda states: states  # of this object alone; its weights and their names stay
+    layer.forward = lambda states: states  # type: ignore[method-assign,assignment]  # of this object alone; its weights and their names stay
     try:
         yield hidden_tokens
     finally:
