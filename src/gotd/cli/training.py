@@ -29,7 +29,7 @@ memory = opt.chain(
         type=click.Choice(["auto", "float32", "mixed", "bf16"]),
         default="auto",
         show_default=True,
-        help="auto: bf16 arithmetic where a GPU has it; bf16: bf16 weights too.",
+        help="mixed: bf16 arithmetic; auto: so where a GPU has it; bf16: bf16 weights too.",
     ),
 )
 
