@@ -3,8 +3,8 @@
     python experiments/classification/saved.py COMPARISON
 
 Of every task `NAME, N labels` of a comparison the figure of the row `none` makes a curve over N, never falling, in
-lines on a logarithmic axis. What a row reaches with N labels is looked up on it. Beyond the ends of the curve there is
-nothing to look up: `< 100` and `> 300` are said as such. Intervals are 95 % bootstrap over seeds, 2,000 resamples, which
+lines on a logarithmic axis. What a row reaches with N labels is looked up on it. Beyond its ends there is
+nothing to look up: `< 100` and `> 300` are said as such. Intervals are 95 % bootstrap over seeds, 2,000 resamples; it
 knows nothing of another test set; with five seeds it is narrower than it should be.
 """
 
