@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from gotd.training.batches import mean_loss
 from gotd.training.head import sparing
 from gotd.training.language import masked_loss
 from gotd.training.windows import IGNORED
@@ -42,14 +43,25 @@ def test_loss_and_gradients_are_those_of_all_logits(mlm: Path) -> None:
         torch.testing.assert_close(found[1][name], whole, msg=name)
 
 
-def test_no_logit_of_other_tokens_is_computed_and_the_layer_is_whole_afterwards(mlm: Path) -> None:
+def test_no_logit_of_other_tokens_is_computed_and_the_layer_is_whole_afterwards(
+    mlm: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = loaded(mlm)
-    ids, _ = batch(model)
+    ids, labels = batch(model)
     before = model(input_ids=ids).logits
-    names = list(model.state_dict())
-    with sparing(model, masked_loss):
-        assert model(input_ids=ids).logits.shape[-1] == model.config.hidden_size
+    names, computed = list(model.state_dict()), []
+
+    def watched(logits: torch.Tensor, *given: Any) -> torch.Tensor:
+        computed.append(len(logits))
+        return mean_loss(logits, *given)
+
+    monkeypatch.setattr("gotd.training.head.mean_loss", watched)
+    with sparing(model, masked_loss) as loss:
+        states = model(input_ids=ids)
+        assert states.logits.shape[-1] == model.config.hidden_size
         assert list(model.state_dict()) == names
+        loss(states, labels)
+    assert computed == [int((labels != IGNORED).sum())]
     torch.testing.assert_close(model(input_ids=ids).logits, before, rtol=0, atol=0)
 
 
