@@ -36,7 +36,8 @@ def sparing(model: Any, loss: Loss) -> Iterator[Loss]:
         logits = functional.linear(states, layer.weight.to(states.dtype), bias)
         return mean_loss(logits, labels[asked], num_items_in_batch)
 
-    layer.forward = lambda states: states  # type: ignore[method-assign,assignment]  # of this object alone; its weights and their names stay
+    # Of this object alone: its weights and their names stay, and checkpoints with them.
+    layer.forward = lambda states: states  # type: ignore[method-assign,assignment]
     try:
         yield hidden_tokens
     finally:
