@@ -85,15 +85,21 @@ def measured(command: list[str], documents: int) -> Measured:
 
 
 def run_gotd(
-    pool: Path, target: Path, documents: int, output: Path, workers: int = WORKERS
+    pool: Path | list[str],
+    target: Path,
+    documents: int,
+    output: Path,
+    workers: int = WORKERS,
+    executor: str | None = None,
 ) -> tuple[Measured, dict[str, Any]]:
     """gotd.select with its defaults; also its manifest."""
     asked = {
-        "candidates": str(pool),
+        "candidates": pool if isinstance(pool, list) else str(pool),
         "target": str(target),
         "budget": f"{min(BUDGET, documents // 2)}docs",
         "output": str(output),
         "workers": workers,
+        "executor": executor,
     }
     found = measured([sys.executable, "-c", SELECT, json.dumps(asked)], documents)
     manifest: dict[str, Any] = json.loads((output / "manifest.json").read_text())

@@ -1,19 +1,17 @@
 """A million documents, start to finish, where the time goes, and how far each stage is from what the machine can do.
 
     python benchmarks/million.py [--documents 1000000] [--workers 2] [--data DIR] [--folder DIR]
-    python benchmarks/million.py --documents 100000 300000 1000000 3000000 --workers 1 2
 
 What is to be shown: on two cores, with the embedded encoder, a million documents of 1000 characters take under 6
-minutes and 1.5 GB; and documents a second stay within 10 % from 100,000 to 3,000,000 documents, in the score stage: the
-whole has the fit besides, which costs the same for every pool. How:
-- one plain JSONL file a pool, each document another stretch of text (see texts.py); a target of about 4,000; 5,000 to
+minutes and 1.5 GB. How they grow from there is for linear.py. How:
+- one plain JSONL file, each document another stretch of text (see texts.py); a target of about 4,000; 5,000 to
   select. A data folder of 400 MB of text serves 3,000,000; the demo's texts, which overlap more, are for trials.
-- each run is a process of its own: the clock runs from its start to its end, so imports and the start of workers are
+- the run is a process of its own: the clock runs from its start to its end, so imports and the start of workers are
   in it; memory is the peak of the whole tree by PSS, seen every 0.1 s (end_to_end.py).
-- after a run the parts of scoring are timed alone, on 16 MB of the same pool, by as many processes at a time as there
+- after it the parts of scoring are timed alone, on 16 MB of the same pool, by as many processes at a time as there
   were workers, with one thread each. The ceilings are the tokeniser alone, and float32 matrix products of the shape
   that pricing has, in the library that gotd calls: no scoring with these two can be faster than both together.
-- on a machine that does other work too, trust the ratio of CPU seconds rather than that of the clock.
+- on a machine that does other work too, trust CPU seconds rather than those of the clock.
 """
 
 from __future__ import annotations
@@ -22,7 +20,7 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from itertools import islice
 from multiprocessing import get_context
@@ -34,9 +32,8 @@ from tables import load, show, use_cores
 from texts import Texts, stretches, target_lines, write_lines
 
 CORES = 2
-GOAL_SECONDS, GOAL_BYTES, GOAL_DOCUMENTS, GOAL_LINEAR = 360, 1.5e9, 1_000_000, 0.1
+GOAL_SECONDS, GOAL_BYTES, GOAL_DOCUMENTS = 360, 1.5e9, 1_000_000
 SHARDS = 2  # of 8 MB, that each process times its parts on
-Run = tuple[int, Measured, float]  # workers, the whole, seconds of the score stage
 CEILINGS = ("tokeniser alone", "matrix product alone")
 
 
@@ -99,83 +96,42 @@ def alone_rows(pool: Path, output: Path, workers: int, manifest: dict[str, Any])
     return rows, ceilings
 
 
-def summary(runs: Sequence[Run]) -> list[list[str]]:
-    """Each run; documents a second beside those of the first run with as many workers."""
-    rows = []
-    for workers, run, scoring in runs:
-        first = next(other for count, other, _ in runs if count == workers)
-        rates = [f"{run.rate:,.0f}", f"{run.rate / first.rate - 1:+.1%}", f"{run.documents / scoring:,.0f}"]
-        figures = [f"{run.seconds:.1f}", *rates]
-        cpu = [f"{run.cpu_seconds:.1f}", f"{run.documents / run.cpu_seconds:,.0f}"]
-        rows.append([f"{run.documents:,}", str(workers), *figures, *cpu, f"{run.peak / 1e6:,.0f}", f"{run.load:.1f}"])
-    return rows
-
-
-def verdicts(runs: Sequence[Run]) -> list[str]:
-    """Whether the goals are met, where these runs can say so."""
-    said = []
-    for workers, run, _ in runs:
-        if run.documents >= GOAL_DOCUMENTS and workers == CORES:
-            for name, found, goal in (("s", run.seconds, GOAL_SECONDS), ("GB", run.peak / 1e9, GOAL_BYTES / 1e9)):
-                goal = goal * run.documents / GOAL_DOCUMENTS if name == "s" else goal
-                met = "met" if found < goal else "MISSED"
-                said.append(f"{run.documents:,} documents: {found:,.2f} {name}, goal below {goal:,.2f}: {met}")
-    for workers in sorted({count for count, _, _ in runs}):
-        rates = [run.documents / scoring for count, run, scoring in runs if count == workers]
-        if len(rates) > 1:
-            spread = max(rates) / min(rates) - 1
-            met = "met" if spread <= GOAL_LINEAR else "MISSED"
-            said.append(
-                f"documents/s scored with {workers} workers differ by {spread:.1%}, goal {GOAL_LINEAR:.0%}: {met}"
-            )
-    return said
+def verdicts(run: Measured) -> list[str]:
+    """Whether the goals are met, which are of a million documents."""
+    if run.documents < GOAL_DOCUMENTS:
+        return []
+    seconds = GOAL_SECONDS * run.documents / GOAL_DOCUMENTS
+    found = (("s", run.seconds, seconds), ("GB", run.peak / 1e9, GOAL_BYTES / 1e9))
+    return [
+        f"{value:,.2f} {unit}, goal below {goal:,.2f}: {'met' if value < goal else 'MISSED'}"
+        for unit, value, goal in found
+    ]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--documents", nargs="+", type=int, default=[GOAL_DOCUMENTS], help="sizes of the pools")
-    parser.add_argument("--workers", nargs="+", type=int, default=[CORES], help="numbers of processes that score")
+    parser.add_argument("--documents", type=int, default=GOAL_DOCUMENTS, help="size of the pool")
+    parser.add_argument("--workers", type=int, default=CORES, help="number of processes that score")
     parser.add_argument("--data", type=Path, help="folder with candidates/ and tasks/; else the demo's texts")
-    parser.add_argument(
-        "--folder", type=Path, help="where pools and results are written for the time; 2.5 KB a document"
-    )
+    parser.add_argument("--folder", type=Path, help="where all is written for the time; 1.3 KB a document")
     arguments = parser.parse_args()
 
-    cores = use_cores(CORES)
+    size, workers, cores = arguments.documents, arguments.workers, use_cores(CORES)
     texts = Texts.of(arguments.data)
     print(f"{texts.name}, documents of {CHARS} characters, {len(cores)} cores, {load()}", flush=True)
-    runs: list[Run] = []
     with tempfile.TemporaryDirectory(dir=arguments.folder) as place:
-        folder = Path(place)
-        target = target_lines(texts, folder / "target.jsonl", TARGET_DOCUMENTS)
-        for size in sorted(arguments.documents):
-            pool = write_lines(folder / "pool.jsonl", islice(stretches(texts, CHARS), size))
-            for workers in arguments.workers:
-                output = folder / f"out-{size}-{workers}"
-                found, manifest = run_gotd(pool, target, size, output, workers)
-                runs.append((workers, found, manifest["seconds"]["score"]))
-                columns = ["", "documents", "seconds", "documents/s", "share"]
-                title = f"{size:,} documents, {workers} workers, by stage ({load()})"
-                show(title, columns, stage_rows(manifest, found))
-                rows, ceilings = alone_rows(pool, output, workers, manifest)
-                columns = ["part of scoring, alone", "documents/s", "seconds for the pool", "of the score stage"]
-                show(f"The parts, {workers} processes at a time ({load()})", columns, rows)
-                print(f"\nboth ceilings together: {ceilings:.0%} of the score stage", flush=True)
-            pool.unlink()
-    columns = [
-        "documents",
-        "workers",
-        "seconds",
-        "documents/s",
-        "of first",
-        "scored/s",
-        "CPU s",
-        "docs/CPU s",
-        "peak MB",
-        "load",
-    ]
-    show("End to end, the whole process", columns, summary(runs))
-    print("\n" + "\n".join(verdicts(runs)))
+        output = Path(place) / "out"
+        target = target_lines(texts, Path(place) / "target.jsonl", TARGET_DOCUMENTS)
+        pool = write_lines(Path(place) / "pool.jsonl", islice(stretches(texts, CHARS), size))
+        found, manifest = run_gotd(pool, target, size, output, workers)
+        columns = ["", "documents", "seconds", "documents/s", "share"]
+        show(f"{size:,} documents, {workers} workers, by stage ({load()})", columns, stage_rows(manifest, found))
+        rows, ceilings = alone_rows(pool, output, workers, manifest)
+        columns = ["part of scoring, alone", "documents/s", "seconds for the pool", "of the score stage"]
+        show(f"The parts, {workers} processes at a time ({load()})", columns, rows)
+        print(f"\nboth ceilings together: {ceilings:.0%} of the score stage", flush=True)
+    print(f"\n{found.seconds:.1f} s, {found.rate:,.0f} documents/s, {found.cpu_seconds:.1f} CPU s", flush=True)
+    print("\n".join(verdicts(found)))
 
 
 if __name__ == "__main__":

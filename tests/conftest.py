@@ -170,6 +170,14 @@ def forked() -> Any:
 
 
 @pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[torch.device]:
+    """A device that is not the CPU's, though it computes there: see `pretend.py`."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    with import_module("pretend").pretended() as device:
+        yield device
+
+
+@pytest.fixture
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """small_shards(size): score in shards of so many bytes from here on."""
     from gotd.corpus import plan

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
+from contextlib import ExitStack, redirect_stderr
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -339,6 +342,20 @@ def test_progress_is_one_bar_on_standard_error(
     frames = re.sub("\x1b\\[[0-9;?]*[a-zA-Z]", "", found.err).replace("\n", "\r").split("\r")
     assert any("measured [/b]" in frame and "3/3" in frame for frame in frames)
     assert [frame for frame in frames if len(re.findall("[0-9]/[0-9]", frame)) > 1] == []
+
+
+def test_the_bar_stays_while_what_a_library_prints_is_turned_away(
+    terminal: Callable[[int], None], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", sys.stderr)  # put back after: here the bar ends within the other redirection
+    terminal(100)
+    with ExitStack() as bar:
+        progress = bar.enter_context(progress_bar())
+        with redirect_stderr(StringIO()) as away:
+            progress("answering", 1, 2)
+            bar.close()
+    assert away.getvalue() == ""
+    assert "answering" in capsys.readouterr().err
 
 
 def test_no_progress_where_standard_error_is_a_file(capsys: pytest.CaptureFixture[str]) -> None:

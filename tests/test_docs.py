@@ -30,6 +30,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 SHELL = ("sh", "bash", "console", "shell")
 SET_UP = {"make", "pip", "git", "cd", "source", "export", "apt-get", "sbatch"}  # of a machine: `make test` is one
+LAUNCHERS = ("torchrun", "accelerate")
 ELSEWHERE = {"gotd demo": "tests/test_demo.py", "gotd doctor": "tests/doctor/test_doctor.py"}
 REMOTE = re.compile(r"\b(hf|model2vec):|sentence-transformers/|://")
 TO_FILL_IN = re.compile(r"[A-Z]{2,}|\.\.\.|<.*>")
@@ -124,6 +125,9 @@ def typed(words: list[str]) -> None:
     if program in ("python", "python3"):
         script = next((word for word in words[1:] if not word.startswith("-")), "")
         assert (ROOT / script).is_file() or "-m" in words, f"{script} is not there"
+        return
+    if program in LAUNCHERS:
+        parsed(words[words.index("-m") + 1 :])  # the processes are started in tests/training/test_together.py
         return
     assert program == "gotd", f"say in tests/test_docs.py what to do with {program}"
     if " ".join(words) in ELSEWHERE or any(REMOTE.search(word) or TO_FILL_IN.fullmatch(word) for word in words):

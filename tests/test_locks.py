@@ -50,6 +50,16 @@ def test_a_second_run_is_refused_by_name_and_a_kill_leaves_no_lock(tmp_path: Pat
     assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]
 
 
+def test_several_processes_of_one_command_hear_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `torchrun -m gotd select` would start them."""
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    with elsewhere(tmp_path) as held:
+        with pytest.raises(ArtifactError, match="--output; all but training wants one process, and 4 were started"):
+            Lock(tmp_path)
+        held.send_signal(signal.SIGKILL)
+
+
 def test_ranks_share_a_folder_that_no_other_run_may_have(tmp_path: Path) -> None:
     with elsewhere(tmp_path, 1) as held:
         other = Lock(tmp_path, 0)

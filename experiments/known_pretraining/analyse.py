@@ -4,7 +4,8 @@
 
 Intervals: 95 % of 2000 bootstrap resamples of seeds (the same draw for every target, for targets share a seed's pool
 and reference) and of each target's blocks of held-out items; differences are taken within seed and block. Where it
-says so, targets are resampled as well: the interval for another target like these.
+says so, targets are resampled as well: the interval for another target like these. Seeds are few, so their part of a
+variance is stretched by S / (S - 1).
 """
 
 from __future__ import annotations
@@ -24,44 +25,61 @@ from scipy.stats import spearmanr
 
 RESAMPLES = 2_000
 PUBLISHED, DEFAULT, RANDOM = "gotd as published", "gotd", "random"
-REGS = ("gotd reg .05", "gotd", "gotd reg .2")
+UNFOCUSED = (RANDOM, "in-domain random", "target-only")
+WARM, TUNED, KEPT = "bits", "tuned_bits", "kept_bits"
+STAGES = {WARM: "after the warm-up", TUNED: "after stage II", KEPT: "on held-out text of the pretraining mixture"}
+GROUPS: dict[str, Callable[[str], bool]] = {
+    "tasks": lambda target: target not in MIXTURES,
+    "mixtures": lambda target: target in MIXTURES,
+}
 Cell = dict[str, Any]
+
+
+def _any(target: str) -> bool:
+    return True
 
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """The measured cells by target, method and seed, and which seeds every target has for a method."""
+    """The cells of one budget by target, method and seed, looked at by one of their losses.
+
+    Attributes:
+        measure: `bits`, `tuned_bits` or `kept_bits`.
+    """
 
     by_key: dict[tuple[str, str, int], Cell]
     targets: tuple[str, ...]
     seeds: tuple[int, ...]
+    measure: str = WARM
 
     @classmethod
-    def of(cls, cells: Sequence[Cell], seeds: Sequence[int]) -> Cells:
-        by_key = {(cell["target"], cell["method"], cell["seed"]): cell for cell in cells}
-        targets = tuple(name for name in (*TASKS, *MIXTURES) if (name, NOTHING, 0) in by_key)
-        return cls(by_key, targets or tuple(sorted({name for name, _, _ in by_key})), tuple(seeds))
-
-    def get(self, target: str, method: str, seed: int) -> Cell | None:
-        return self.by_key.get((target, method, 0 if method == NOTHING else seed))
+    def of(cls, cells: Sequence[Cell], seeds: Sequence[int], tokens: int, measure: str = WARM) -> Cells:
+        kept = [cell for cell in cells if cell["tokens"] in (0, tokens) and cell["seed"] in seeds]
+        by_key = {(cell["target"], cell["method"], cell["seed"]): cell for cell in kept}
+        present = {target for target, _, _ in by_key}
+        known = tuple(name for name in (*TASKS, *MIXTURES) if name in present)
+        return cls(by_key, known or tuple(sorted(present)), tuple(seeds), measure)
 
     def both(self, target: str, *methods: str) -> list[int]:
         """The seeds in which a target has all these methods."""
-        return [seed for seed in self.seeds if all(self.get(target, method, seed) for method in methods)]
+        return [seed for seed in self.seeds if all((target, method, seed) in self.by_key for method in methods)]
 
-    def difference(self, target: str, method: str, base: str, kept: bool = False) -> float | None:
+    def loss(self, target: str, method: str, seed: int, blocks: slice = slice(None)) -> float:
+        """Bits a byte."""
+        cell = self.by_key[target, method, seed]
+        return float(sum(cell[self.measure][blocks]) / sum(cell[_sizes(self.measure)][blocks]))
+
+    def difference(self, target: str, method: str, base: str, blocks: slice = slice(None)) -> float | None:
         """Mean over seeds of the difference in bits a byte, or None where no seed has both."""
         found = [
-            loss(self.by_key[target, method, seed], kept) - loss(self.get(target, base, seed) or {}, kept)
+            self.loss(target, method, seed, blocks) - self.loss(target, base, seed, blocks)
             for seed in self.both(target, method, base)
         ]
         return float(np.mean(found)) if found else None
 
 
-def loss(cell: Cell, kept: bool = False, blocks: slice = slice(None)) -> float:
-    """Bits a byte on the target's held-out text, or on that of the pretraining mixture."""
-    bits, sizes = ("kept_bits", "kept_bytes") if kept else ("bits", "bytes")
-    return float(sum(cell[bits][blocks]) / sum(cell[sizes][blocks]))
+def _sizes(measure: str) -> str:
+    return "kept_bytes" if measure == KEPT else "bytes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +111,8 @@ class Paired:
 def paired(cells: Cells, targets: Sequence[str], method: str, base: str) -> Paired | None:
     """`method` less `base`, averaged over those targets that have both."""
     rng = np.random.default_rng(0)
-    drawn = rng.multinomial(len(cells.seeds), np.full(len(cells.seeds), 1 / len(cells.seeds)), RESAMPLES)
+    count = len(cells.seeds)
+    drawn = rng.multinomial(count, np.full(count, 1 / count), RESAMPLES)
     means, draws, pairs = [], [], 0
     for target in targets:
         seeds = cells.both(target, method, base)
@@ -101,16 +120,17 @@ def paired(cells: Cells, targets: Sequence[str], method: str, base: str) -> Pair
             continue
         pairs += len(seeds)
         first, second = (
-            np.array([cell["bits"] for seed in seeds if (cell := cells.get(target, name, seed))])
-            for name in (method, base)
+            np.array([cells.by_key[target, name, seed][cells.measure] for seed in seeds]) for name in (method, base)
         )
-        bits, sizes = first - second, np.array(cells.by_key[target, method, seeds[0]]["bytes"])
+        bits, sizes = first - second, np.array(cells.by_key[target, method, seeds[0]][_sizes(cells.measure)])
         means.append(bits.sum() / (len(bits) * sizes.sum()))
         # How often each seed (R, S) and each block (R, B) was drawn; a draw of none of these seeds takes them all.
         by_seed = drawn[:, [cells.seeds.index(seed) for seed in seeds]]
         by_seed = np.where(by_seed.any(1, keepdims=True), by_seed, 1)
         by_block = rng.multinomial(len(sizes), np.full(len(sizes), 1 / len(sizes)), RESAMPLES)
-        draws.append(((by_seed @ bits) * by_block).sum(1) / (by_seed.sum(1) * (by_block @ sizes)))
+        stretch = np.sqrt(len(seeds) / (len(seeds) - 1)) if len(seeds) > 1 else 1.0
+        shifted = bits.mean(0) + stretch * (bits - bits.mean(0))
+        draws.append(((by_seed @ shifted) * by_block).sum(1) / (by_seed.sum(1) * (by_block @ sizes)))
     if not means:
         return None
     each = np.array(draws).T
@@ -121,10 +141,10 @@ def paired(cells: Cells, targets: Sequence[str], method: str, base: str) -> Pair
     return Paired(float(np.mean(means)), low, high, wide_low, wide_high, better, len(means), pairs)
 
 
-def foretold(cells: Cells, target: str, seed: int, measure: str, without: Sequence[str] = ()) -> float | None:
+def foretold(cells: Cells, target: str, seed: int, prediction: str, without: Sequence[str] = ()) -> float | None:
     """Spearman, over methods, of the decrease of the objective with the decrease of the loss."""
-    found = [cells.get(target, method, seed) for method in METHODS if method not in without]
-    pairs = [(cell[measure], -loss(cell)) for cell in found if cell]
+    methods = [m for m in METHODS if m not in without and (target, m, seed) in cells.by_key]
+    pairs = [(cells.by_key[target, m, seed][prediction], -cells.loss(target, m, seed)) for m in methods]
     return float(spearmanr(*zip(*pairs)).statistic) if len(pairs) >= 5 else None
 
 
@@ -144,13 +164,14 @@ def _mean_of(values: Sequence[float | None]) -> float | None:
     return float(np.mean(known)) if len(known) == len(values) and known else None
 
 
-def by_target(cells: Cells, kept: bool) -> str:
+def by_target(cells: Cells) -> str:
     """Change of the loss by each method, a column a target."""
-    rows = []
-    start = [loss(cells.by_key[target, NOTHING, 0], kept) for target in cells.targets]
-    rows.append([NOTHING, *(f"{value:.3f}" for value in start), f"{np.mean(start):.3f}"])
+    start = [
+        np.mean([cells.loss(target, NOTHING, seed) for seed in cells.both(target, NOTHING)]) for target in cells.targets
+    ]
+    rows = [[NOTHING, *(f"{value:.3f}" for value in start), f"{np.mean(start):.3f}"]]
     for method in METHODS:
-        found = [cells.difference(target, method, NOTHING, kept) for target in cells.targets]
+        found = [cells.difference(target, method, NOTHING) for target in cells.targets]
         if any(value is not None for value in found):
             rows.append([method, *map(_thousandths, found), _thousandths(_mean_of(found))])
     return table(["", *cells.targets, "mean"], rows)
@@ -158,18 +179,13 @@ def by_target(cells: Cells, kept: bool) -> str:
 
 def against(cells: Cells, base: str, methods: Sequence[str] = METHODS) -> str:
     """Every method against one: over all targets, over tasks, over mixtures."""
-    groups: dict[str, Callable[[str], bool]] = {
-        "all": lambda name: True,
-        "tasks": lambda name: name not in MIXTURES,
-        "mixtures": lambda name: name in MIXTURES,
-    }
     rows = []
     for method in methods:
         if method == base:
             continue
         found = {
             group: paired(cells, [name for name in cells.targets if inside(name)], method, base)
-            for group, inside in groups.items()
+            for group, inside in {"all": _any, **GROUPS}.items()
         }
         whole = found["all"]
         if whole:
@@ -180,39 +196,28 @@ def against(cells: Cells, base: str, methods: Sequence[str] = METHODS) -> str:
     return table(columns, rows)
 
 
-def per_target(cells: Cells, method: str, base: str) -> str:
-    """One row of paired differences, a target a column."""
-    found = [paired(cells, [target], method, base) for target in cells.targets]
-    return table([f"{method} less {base}", *cells.targets], [["", *(str(part or "") for part in found)]])
-
-
-def seed_by_seed(cells: Cells, base: str, methods: Sequence[str]) -> str:
-    """Each seed's mean difference over those tasks that have both: what a new seed might change."""
+def over_budgets(views: Sequence[tuple[str, Cells]], targets: Callable[[str], bool], base: str) -> str:
+    """Mean difference of every method, a column a budget and stage."""
     rows = []
-    for method in methods:
-        row = [f"{method} less {base}"]
-        for seed in cells.seeds:
-            alone = Cells(cells.by_key, cells.targets, (seed,))
-            tasks = [name for name in cells.targets if name not in MIXTURES and alone.both(name, method, base)]
-            found = [alone.difference(name, method, base) or 0.0 for name in tasks]
-            better = sum(value < 0 for value in found)
-            row.append(f"{1000 * np.mean(found):+.1f} (better in {better} of {len(found)})" if found else "")
-        rows.append(row)
-    return table(["tasks", *(f"seed {seed}" for seed in cells.seeds)], rows)
+    for method in METHODS:
+        found = [paired(cells, [t for t in cells.targets if targets(t)], method, base) for _, cells in views]
+        if method != base and any(found):
+            rows.append([method, *(str(part or "") for part in found)])
+    return table([f"less {base}", *(title for title, _ in views)], rows)
 
 
 def correlations(cells: Cells) -> str:
     """How well transport ranks the methods."""
     rows = []
-    for title, measure, without in (
+    for title, prediction, without in (
         ("predicted, to first order", "predicted", ()),
         ("solved again", "solved", ()),
-        ("predicted, without random and target-only", "predicted", (RANDOM, "in-domain random", "target-only")),
-        ("solved again, without random and target-only", "solved", (RANDOM, "in-domain random", "target-only")),
+        ("predicted, focused methods alone", "predicted", UNFOCUSED),
+        ("solved again, focused methods alone", "solved", UNFOCUSED),
     ):
         row = []
         for target in cells.targets:
-            got = [foretold(cells, target, seed, measure, without) for seed in cells.seeds]
+            got = [foretold(cells, target, seed, prediction, without) for seed in cells.seeds]
             row.append([value for value in got if value is not None])
         everything = [value for values in row for value in values]
         shown = [f"{np.mean(values):+.2f}" if values else "" for values in row]
@@ -227,79 +232,91 @@ def halves(cells: Cells) -> str:
     for method in METHODS:
         row = [method]
         for target in mixtures:
-            rare, shares, parts = MIXTURES[target][1], [], []
-            start = cells.by_key[target, NOTHING, 0]
-            middle = len(start["bits"]) // 2
-            for seed in cells.both(target, method):
-                cell = cells.by_key[target, method, seed]
-                shares.append(cell["sources"].get(rare, 0) / sum(cell["sources"].values()))
-                ends = (slice(middle), slice(middle, None))
-                parts.append([loss(cell, blocks=part) - loss(start, blocks=part) for part in ends])
-            if parts:
-                common, lacking = np.mean(parts, 0)
-                share = "" if method == "target-only" else f"{np.mean(shares):.0%}: "
-                row.append(f"{share}{_thousandths(common)} / {_thousandths(lacking)}")
-            else:
+            seeds = cells.both(target, method, NOTHING)
+            if not seeds:
                 row.append("")
+                continue
+            rare, middle = MIXTURES[target][1], len(cells.by_key[target, method, seeds[0]]["bytes"]) // 2
+            chosen = [cells.by_key[target, method, seed]["sources"] for seed in seeds]
+            share = np.mean([sources.get(rare, 0) / sum(sources.values()) for sources in chosen])
+            shown = "" if method == "target-only" else f"{share:.0%}: "
+            parts = [cells.difference(target, method, NOTHING, part) for part in (slice(middle), slice(middle, None))]
+            row.append(shown + " / ".join(map(_thousandths, parts)))
         if any(row[1:]):
             rows.append(row)
     return table(["share of the rare source: change on the common / the rare half", *mixtures], rows)
 
 
-def report(cells: Cells) -> str:
-    """All tables, with what they mean."""
-    wanted = {(target, method, seed) for target in cells.targets for method in METHODS for seed in cells.seeds}
-    missing = sorted(wanted - set(cells.by_key))
-    by_seed = Counter(f"seed {seed}" for _, _, seed in missing)
-    some = next(cell for cell in cells.by_key.values() if cell["tokens"])
-    absent = "none" if not missing else "; ".join(f"{name}: {count}" for name, count in sorted(by_seed.items()))
-    if 0 < len(missing) <= 60:
-        absent += " (" + "; ".join(f"{target} {method} {seed}" for target, method, seed in missing) + ")"
-    spread = [
-        np.std([loss(cells.by_key[target, method, seed]) for seed in seeds], ddof=1)
+def spread(views: Sequence[Cells]) -> str:
+    """The standard deviation of a cell over seeds, pooled."""
+    found = [
+        np.std([cells.loss(target, method, seed) for seed in seeds], ddof=1)
+        for cells in views
         for target in cells.targets
         for method in METHODS
         if len(seeds := cells.both(target, method)) > 1
     ]
-    noise = f"{1000 * np.sqrt(np.mean(np.square(spread))):.1f} thousandths" if spread else "one seed: not known"
+    return f"{1000 * np.sqrt(np.mean(np.square(found))):.1f} thousandths" if found else "one seed: not known"
+
+
+def report(found: Sequence[Cell], seeds: Sequence[int]) -> str:
+    """All tables, with what they mean."""
+    budgets = sorted({cell["tokens"] for cell in found} - {0})
+    seen = {stage: [Cells.of(found, seeds, tokens, stage) for tokens in budgets] for stage in STAGES}
+    middle = {stage: of[len(budgets) // 2] for stage, of in seen.items()}
+    targets, tokens = middle[WARM].targets, budgets[len(budgets) // 2]
+    wanted = {(t, m, s) for t in targets for m in (NOTHING, *METHODS) for s in seeds}
+    missing = Counter(f"seed {seed}" for of in seen[WARM] for _, _, seed in wanted - set(of.by_key))
+    absent = "; ".join(f"{name}: {count}" for name, count in sorted(missing.items())) or "none"
+    columns = [
+        (f"{size:,} tokens, {STAGES[stage].removeprefix('after ')}", cells)
+        for stage in (WARM, TUNED)
+        for size, cells in zip(budgets, seen[stage])
+    ]
+    by_budget = "\n".join(
+        f"### {group}\n\n" + "\n".join(over_budgets(columns, inside, base) for base in (NOTHING, RANDOM, DEFAULT))
+        for group, inside in GROUPS.items()
+    )
+    forgotten = over_budgets([(f"{size:,} tokens", c) for size, c in zip(budgets, seen[KEPT])], _any, NOTHING)
+    pairs = "\n".join(
+        f"### {title}\n\n" + "\n".join(against(middle[stage], base) for base in (RANDOM, PUBLISHED, DEFAULT))
+        for stage, title in STAGES.items()
+        if stage != KEPT
+    )
     return f"""# Known pretraining distribution: tables
 
-Made by `python experiments/known_pretraining/analyse.py` from `cells.jsonl`. Warm-up on {some["tokens"]:,} tokens,
-peak rate {some["rate"]:g}, one epoch. Bits a byte on held-out text; changes and differences are in thousandths, below 0
-is better.
-Cells measured: {len(wanted) - len(missing)} of {len(wanted)}; missing: {absent}.
-Standard deviation of a cell over seeds: {noise}. Where there is one seed, an interval knows held-out text alone.
+Made by `python experiments/known_pretraining/analyse.py` from `cells.jsonl`. Bits a byte on held-out text; changes and
+differences are in thousandths, below 0 is better. Missing cells: {absent}. Standard deviation of a cell over seeds:
+{spread(seen[WARM])} after the warm-up, {spread(seen[TUNED])} after stage II.
 
-## Held-out target text: change by each warm-up
+## All budgets, both stages
 
-Mean over the seeds that a method has; where these differ, compare in the paired tables below.
+{by_budget}
+## What is forgotten: held-out text of the pretraining mixture, after the warm-up
 
-{by_target(cells, False)}
-## Held-out text of the pretraining mixture: what is forgotten
+{forgotten}
+## {tokens:,} tokens: change of the loss by each warm-up
 
-{by_target(cells, True)}
-## Paired differences: against random
+{by_target(middle[WARM])}
+After stage II:
 
-{against(cells, RANDOM)}
-## Against the published setting
+{by_target(middle[TUNED])}
+## {tokens:,} tokens: paired differences
 
-{against(cells, PUBLISHED)}
-## Against the default
+{pairs}
+### {ROUNDS} less {DEFAULT}, target by target
 
-{against(cells, DEFAULT)}
-## Which reg
+{_each(middle[WARM], ROUNDS, DEFAULT)}
+## {tokens:,} tokens, mixtures: where the budget went, and what it did
 
-{per_target(cells, REGS[0], DEFAULT)}
-{per_target(cells, REGS[2], DEFAULT)}
-{per_target(cells, REGS[2], REGS[0])}
-{per_target(cells, ROUNDS, DEFAULT)}
-{seed_by_seed(cells, DEFAULT, (*REGS[::2], PUBLISHED, ROUNDS, RANDOM, "nearest", "mmd"))}
-## Mixtures: where the budget went, and what it did
-
-{halves(cells)}
+{halves(middle[WARM])}
 ## Does transport foretell the loss?
 
-{correlations(cells)}"""
+{"".join(f"{size:,} tokens:{chr(10) * 2}{correlations(cells)}{chr(10)}" for size, cells in zip(budgets, seen[WARM]))}"""
+
+
+def _each(cells: Cells, method: str, base: str) -> str:
+    return table(cells.targets, [[str(paired(cells, [target], method, base) or "") for target in cells.targets]])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -308,7 +325,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     given = parser.parse_args(arguments)
     path = given.cells.with_name("table.md")
-    path.write_text(report(Cells.of(read_cells(given.cells), given.seeds)), encoding="utf-8")
+    path.write_text(report(read_cells(given.cells), given.seeds).rstrip() + "\n", encoding="utf-8")
     print(path)
 
 

@@ -1,4 +1,4 @@
-"""A small GPT, what it is trained with, and its loss on held-out text. One thread, bfloat16 where the CPU has it."""
+"""A small GPT, what it is trained with, and its loss on held-out text, in bfloat16 where the machine has it."""
 
 from __future__ import annotations
 
@@ -84,7 +84,8 @@ def windows(documents: Sequence[Sequence[int]], context: int) -> Tensor:
 
 def step_loss(model: GPT, rows: Tensor, reduction: str = "mean") -> Tensor:
     """Cross entropy in nats of the next token, for windows (n, context + 1)."""
-    with torch.autocast("cpu", torch.bfloat16):
+    rows = rows.to(model.tokens.weight.device)
+    with torch.autocast(rows.device.type, torch.bfloat16):
         logits = model(rows[:, :-1])
     return F.cross_entropy(logits.float().flatten(0, 1), rows[:, 1:].flatten(), reduction=reduction)
 
@@ -142,7 +143,7 @@ def item_bits(model: GPT, documents: Sequence[Sequence[int]], plan: Plan) -> NDA
     padding = -length % plan.context
     rows = windows([*documents, [END] * padding], plan.context)
     with torch.inference_mode():
-        nats = torch.cat([step_loss(model, part, "none") for part in rows.split(plan.micro)]).double().numpy()
+        nats = torch.cat([step_loss(model, part, "none") for part in rows.split(plan.micro)]).cpu().double().numpy()
     owner = np.repeat(np.arange(len(documents)), [len(document) for document in documents])
     text = np.array([token != END for document in documents for token in document])
     return np.bincount(owner[text], nats[:length][text], minlength=len(documents)) / math.log(2)
@@ -156,15 +157,15 @@ def pretrained(folder: Path, plan: Plan, texts: Sequence[str], seed: int = 0) ->
         fit_tokenizer(texts[:: max(1, len(texts) // 6_000)], plan.vocabulary).save(str(words))
     tokenizer = Tokenizer.from_file(str(words))
     torch.manual_seed(seed)
-    model = GPT(plan)
+    model = GPT(plan).to(plan.device)
     if weights.exists():
-        model.load_state_dict(torch.load(weights))
+        model.load_state_dict(torch.load(weights, map_location=plan.device))
         return model, tokenizer
     rows = windows(encoded(tokenizer, texts), plan.context)
     rows = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))]
     optimizer, start = optimiser(model, plan.pretraining_rate), 0
     if halfway.exists():
-        kept = torch.load(halfway)
+        kept = torch.load(halfway, map_location=plan.device)
         model.load_state_dict(kept["model"])
         optimizer.load_state_dict(kept["optimizer"])
         start = kept["step"] + 1

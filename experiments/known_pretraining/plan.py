@@ -29,12 +29,14 @@ class Plan:
         reference: documents of the pretraining mixture that the selectors see.
         remembered: held-out documents of the pretraining mixture, to see what is forgotten.
         chars: documents are cut here, at a space, as in the paper.
-        tokens: of one warm-up.
+        budgets: tokens of a warm-up, ascending.
+        finetune: tokens of the target's examples in stage II; examples are read again where they hold fewer.
         tasks, mixtures: the targets.
         vocabulary, width, layers, heads, context: of the model.
         batch, micro: sequences in a step, and at a time.
-        pretraining_rate, warmup_rate: peak learning rates.
+        pretraining_rate, warmup_rate, finetune_rate: peak learning rates.
         blocks: held-out items are summed in so many blocks, the units of the bootstrap.
+        device: of the model.
     """
 
     common: dict[str, int] = field(default_factory=lambda: dict(COMMON))
@@ -47,7 +49,8 @@ class Plan:
     reference: int = 6_000
     remembered: int = 70
     chars: int = 1_000
-    tokens: int = 49_152
+    budgets: tuple[int, ...] = (24_576, 49_152, 98_304)
+    finetune: int = 16_384
     tasks: tuple[str, ...] = TASKS
     mixtures: dict[str, tuple[str, str]] = field(default_factory=lambda: dict(MIXTURES))
     vocabulary: int = 3_072
@@ -59,13 +62,29 @@ class Plan:
     micro: int = 4
     pretraining_rate: float = 3e-3
     warmup_rate: float = 3e-4
+    finetune_rate: float = 3e-4
     blocks: int = 40
+    device: str = "cpu"
 
     @property
     def names(self) -> tuple[str, ...]:
         """The targets, mixtures last."""
         return (*self.tasks, *self.mixtures)
 
+
+LARGE = Plan(
+    budgets=(49_152, 147_456, 294_912),
+    finetune=49_152,
+    vocabulary=8_192,
+    width=384,
+    layers=6,
+    heads=6,
+    batch=16,
+    micro=16,
+    pretraining_rate=1e-3,
+    device="cuda",
+)
+"""14 million parameters, for a GPU."""
 
 TINY = Plan(
     common={"meadow": 60, "harbour": 40},
@@ -78,7 +97,8 @@ TINY = Plan(
     reference=60,
     remembered=8,
     chars=200,
-    tokens=2_048,
+    budgets=(1_024, 2_048),
+    finetune=512,
     tasks=("signals",),
     mixtures={"meadow+forge": ("meadow", "forge")},
     vocabulary=300,

@@ -1,4 +1,4 @@
-"""Pretrain on a known mixture, choose, warm up, measure: one JSON line a cell, and a run that was killed goes on.
+"""Pretrain on a known mixture, choose, warm up, fine-tune, measure: one JSON line a cell; a killed run goes on.
 
     python experiments/known_pretraining/run.py all --data DIR --work DIR [--seeds 0 1 2] [--part 0/2]
 
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
@@ -23,16 +23,26 @@ import torch
 from choices import METHODS, choices
 from gpt import GPT, encoded, item_bits, pretrained, train, windows
 from numpy.typing import NDArray
-from plan import TASKS, TINY, TUNING, Plan
+from plan import LARGE, TINY, TUNING, Plan
 from texts import Text, deal
 from threadpoolctl import threadpool_limits
 from tokenizers import Tokenizer
 
-CORE = ("random", "gotd", "gotd as published", "gotd reg .2", "gotd reg .05")
-MAIN = (*CORE, "nearest", "mmd", "dsir")
 RATES = (3e-4, 1e-3, 3e-3)
+SIZES = {"small": Plan(), "large": LARGE, "tiny": TINY}
 NOTHING = "no warm-up"
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "known_pretraining"
+
+
+class Key(NamedTuple):
+    """What makes a cell: `tokens` and `rate` of the warm-up, `tuned_rate` of stage II."""
+
+    target: str
+    method: str
+    seed: int
+    tokens: int
+    rate: float
+    tuned_rate: float
 
 
 class Experiment:
@@ -55,8 +65,8 @@ class Experiment:
         pool = self.corpora.pool(self.plan, seed)
         return pool, np.array([len(found) for found in encoded(tokenizer, [text.text for text in pool])])
 
-    def chosen(self, name: str, seed: int) -> dict[str, dict[str, Any]]:
-        """What each method chose for a target: kept in a file."""
+    def chosen(self, name: str, seed: int) -> dict[str, dict[str, dict[str, Any]]]:
+        """What each method chose for a target at each budget: kept in a file."""
         path = self.work / "choices" / f"{seed}-{name}.json"
         if not path.exists():
             started = time.perf_counter()
@@ -69,52 +79,63 @@ class Experiment:
             print(f"chose for {name}, seed {seed}: {time.perf_counter() - started:.0f} s", flush=True)
         return orjson.loads(path.read_bytes())  # type: ignore[no-any-return]
 
-    def cell(self, model: GPT, tokenizer: Tokenizer, name: str, method: str, seed: int, rate: float) -> dict[str, Any]:
-        """Warm a copy of the model up on a choice, and measure it."""
+    def cell(self, model: GPT, tokenizer: Tokenizer, wanted: Key) -> dict[str, Any]:
+        """Warm a copy of the model up on a choice and measure it, then fine-tune it on the target and measure again."""
         plan, started = self.plan, time.perf_counter()
         model, about, documents = copy.deepcopy(model), dict[str, Any](), 0
-        if method != NOTHING:
-            about = self.chosen(name, seed)[method]
-            read = cut(encoded(tokenizer, [self.by_id[id].text for id in about.pop("ids")]), plan.tokens)
-            documents = len(read)
-            order = np.random.default_rng([seed, 4]).permutation(documents)
-            train(model, windows([read[i] for i in order], plan.context), plan, rate)
-        trained = time.perf_counter()
-        target = measured(model, tokenizer, self.corpora.targets[name].held_out, plan)
+        if wanted.tokens:
+            about = self.chosen(wanted.target, wanted.seed)[wanted.method][str(wanted.tokens)]
+            documents = self.warm_up(model, tokenizer, about.pop("ids"), wanted)
+        held_out = self.corpora.targets[wanted.target].held_out
+        warm = measured(model, tokenizer, held_out, plan)
         kept = measured(model, tokenizer, self.corpora.remembered, plan)
+        self.finetune(model, tokenizer, wanted)
+        tuned = measured(model, tokenizer, held_out, plan)
         return {
-            "target": name,
-            "method": method,
-            "seed": seed,
-            "rate": rate,
-            "tokens": plan.tokens if documents else 0,
+            **wanted._asdict(),
             "documents": documents,
             **about,
-            "bits": target[0],
-            "bytes": target[1],
+            "bits": warm[0],
+            "tuned_bits": tuned[0],
+            "bytes": warm[1],
             "kept_bits": kept[0],
             "kept_bytes": kept[1],
-            "seconds": [round(trained - started, 1), round(time.perf_counter() - trained, 1)],
+            "seconds": round(time.perf_counter() - started, 1),
         }
 
-    def fill(self, wanted: Sequence[tuple[str, str, int]], rate: float) -> None:
-        """The cells that are not there yet: (target, method, seed)."""
+    def warm_up(self, model: GPT, tokenizer: Tokenizer, ids: Sequence[str], wanted: Key) -> int:
+        """Stage I: exactly as many tokens of a choice as wanted, in an order of the seed's; how many documents."""
+        read = cut(encoded(tokenizer, [self.by_id[id].text for id in ids]), wanted.tokens)
+        order = np.random.default_rng([wanted.seed, 4]).permutation(len(read))
+        train(model, windows([read[i] for i in order], self.plan.context), self.plan, wanted.rate)
+        return len(read)
+
+    def finetune(self, model: GPT, tokenizer: Tokenizer, wanted: Key) -> None:
+        """Stage II: the target's examples, those that the selector was shown, the same for every method."""
+        examples, _ = self.corpora.examples(self.plan, wanted.target, wanted.seed)
+        read = encoded(tokenizer, [item.text for item in examples])
+        while sum(map(len, read)) < self.plan.finetune:
+            read = read + read
+        rows = windows(cut(read, self.plan.finetune), self.plan.context)
+        train(model, rows, self.plan, wanted.tuned_rate)
+
+    def fill(self, wanted: Sequence[Key]) -> None:
+        """The cells that are not there yet."""
         self.cells.parent.mkdir(parents=True, exist_ok=True)
         with self.cells.open("a+b") as file:
             # Half a line of a run that was killed must not swallow the next.
             if file.tell() and self.cells.read_bytes()[-1:] != b"\n":
                 file.write(b"\n")
-        done = {key(cell) for cell in read_cells(self.cells)}
+        done = {Key(*(cell[name] for name in Key._fields)) for cell in read_cells(self.cells)}
         model, tokenizer = self.pretrained()
-        for name, method, seed in wanted:
-            tokens = 0 if method == NOTHING else self.plan.tokens
-            if (name, method, seed, tokens, rate) in done:
+        for key in wanted:
+            if key in done:
                 continue
-            cell = self.cell(model, tokenizer, name, method, seed, rate)
+            cell = self.cell(model, tokenizer, key)
             with self.cells.open("ab") as file:
                 file.write(orjson.dumps(cell) + b"\n")
-            bits = sum(cell["bits"]) / sum(cell["bytes"])
-            print(f"{name}, {method}, seed {seed}: {bits:.4f} bits a byte, {cell['seconds']} s", flush=True)
+            warm, tuned = (sum(cell[bits]) / sum(cell["bytes"]) for bits in ("bits", "tuned_bits"))
+            print(*key, f"{warm:.4f}, tuned {tuned:.4f} bits a byte, {cell['seconds']} s", sep=", ", flush=True)
 
 
 def cut(documents: list[list[int]], tokens: int) -> list[list[int]]:
@@ -138,11 +159,6 @@ def measured(model: GPT, tokenizer: Tokenizer, texts: list[Text], plan: Plan) ->
     return np.bincount(block, bits).round(1).tolist(), np.bincount(block, sizes).astype(int).tolist()
 
 
-def key(cell: dict[str, Any]) -> tuple[str, str, int, int, float]:
-    """What makes a cell."""
-    return cell["target"], cell["method"], cell["seed"], cell["tokens"], cell["rate"]
-
-
 def read_cells(path: Path) -> list[dict[str, Any]]:
     """The cells of a file; a line that a kill cut short is left out and measured again."""
     cells = []
@@ -152,22 +168,25 @@ def read_cells(path: Path) -> list[dict[str, Any]]:
     return cells
 
 
-def order(names: Sequence[str], seeds: Sequence[int]) -> list[tuple[str, str, int]]:
-    """Every cell, in the order of what tells most: all that the first seed has of the main methods, then the tasks."""
+def every_cell(plan: Plan, names: Sequence[str], seeds: Sequence[int]) -> list[Key]:
+    """Seed by seed; within a seed target by target, each with all methods and budgets."""
+    rates = plan.warmup_rate, plan.finetune_rate
+    return [
+        Key(name, method, seed, tokens, *rates)
+        for seed in seeds
+        for name in names
+        for method in (NOTHING, *METHODS)
+        for tokens in ((0,) if method == NOTHING else plan.budgets)
+    ]
 
-    def block(of: Sequence[str], methods: Sequence[str], seed: int) -> list[tuple[str, str, int]]:
-        return [(name, method, seed) for name in of for method in methods]
 
-    first, *later = seeds
-    others = [method for method in METHODS if method not in MAIN]
-    tasks = [name for name in names if name in TASKS]
-    cells = block(names, [NOTHING], 0) + block(names, MAIN, first)
-    for seed in later:
-        cells += block(tasks, CORE, seed)
-        cells += [(name, method, first) for method in others for name in tasks]
-    for seed in seeds:
-        cells += block(names, MAIN, seed) + block(names, others, seed)
-    return list(dict.fromkeys(cells))
+def tuning(plan: Plan) -> list[Key]:
+    """The rate of stage II without a warm-up, and that of the warm-up, on a target that is none of the others."""
+    middle = plan.budgets[len(plan.budgets) // 2]
+    cells = [Key(TUNING, NOTHING, 0, 0, plan.warmup_rate, rate) for rate in RATES]
+    return cells + [
+        Key(TUNING, method, 0, middle, rate, plan.finetune_rate) for rate in RATES for method in ("random", "gotd")
+    ]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -177,30 +196,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--work", type=Path, required=True, help="model and choices are kept here")
     parser.add_argument("--cells", type=Path, default=RESULTS / "cells.jsonl")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--part", default="0/1", help="I/N: every N-th target (or rate) from the I-th")
-    parser.add_argument("--tiny", action="store_true", help="the sizes of the test")
+    parser.add_argument("--part", default="0/1", help="I/N: every N-th target from the I-th")
+    parser.add_argument("--size", choices=SIZES, default="small", help="large is for a GPU, tiny for the test")
     given = parser.parse_args(arguments)
     # One thread in every library: several parts share the cores.
     torch.set_num_threads(1)
     threadpool_limits(1)
     os.environ.setdefault("RAYON_NUM_THREADS", "1")
-    plan = TINY if given.tiny else Plan()
+    plan = SIZES[given.size]
     part, parts = (int(number) for number in given.part.split("/"))
     names = plan.names[part::parts]
-    tuning = given.what == "tune"
-    cells = given.work / "tuning.jsonl" if tuning else given.cells
-    run = Experiment(given.data, given.work, plan, cells, (TUNING,) if tuning else ())
+    tunes = given.what == "tune"
+    cells = given.work / "tuning.jsonl" if tunes else given.cells
+    run = Experiment(given.data, given.work, plan, cells, (TUNING,) if tunes else ())
     if given.what == "pretrain":
         run.pretrained()
     elif given.what == "choose":
         for seed in given.seeds:
             for name in names:
                 run.chosen(name, seed)
-    elif tuning:
-        for rate in RATES[part::parts]:
-            run.fill([(TUNING, method, 0) for method in (NOTHING, "random", "gotd")], rate)
     else:
-        run.fill(order(names, given.seeds), plan.warmup_rate)
+        run.fill(tuning(plan) if tunes else every_cell(plan, names, given.seeds))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ would steer the terminal are replaced.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gotd.engine import Progress
+from gotd.launched import speaks
 
 if TYPE_CHECKING:
     from gotd.export import Exported
@@ -54,6 +56,7 @@ def prose(out: Console, text: str) -> None:
 def progress_bar() -> Iterator[Progress]:
     """One bar on stderr, for what is being done; nothing where stderr is no terminal."""
     screen = console(stderr=True)
+    screen.file = sys.stderr  # held: what a library writes there meanwhile can be turned away, and the bar stays
     # Without markup, a stage that is named after a source may hold brackets.
     columns = (
         TextColumn("{task.description:<32}", markup=False),
@@ -61,7 +64,7 @@ def progress_bar() -> Iterator[Progress]:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    with Bar(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
+    with Bar(*columns, console=screen, transient=True, disable=not (screen.is_terminal and speaks())) as bar:
         task = bar.add_task("", start=False, visible=False)
         family = ""
 

@@ -4,7 +4,8 @@ GotdError
 ├── InputError       the data is at fault: mend the named file, or pass --on-error skip
 ├── SettingsError    a flag, argument or value is at fault: pass another
 ├── ArtifactError    a folder on disk cannot serve: made otherwise, unfinished, or damaged
-└── MissingExtra     an optional dependency is absent: run the pip line in the message
+├── MissingExtra     an optional dependency is absent: run the pip line in the message
+└── FailedElsewhere  another process of the same run is at fault, and says why
 
 A message is one line: where, what was found, what was wanted, and the remedy.
 """
@@ -26,6 +27,10 @@ class SettingsError(GotdError, ValueError):
 
 class ArtifactError(GotdError):
     """A folder on disk cannot serve."""
+
+
+class FailedElsewhere(GotdError):
+    """Another of the processes that train together is at fault, and says why; this one ends with it."""
 
 
 class MissingExtra(GotdError, ImportError):

@@ -17,6 +17,7 @@ from pathlib import Path
 from weakref import WeakValueDictionary
 
 from gotd.errors import ArtifactError
+from gotd.launched import processes
 
 LOCK = ".lock"
 _TAKEN = {errno.EAGAIN, errno.EACCES}
@@ -65,9 +66,10 @@ class Lock:
                 holder = os.pread(handle, 200, 0).decode(errors="replace")
                 os.close(handle)
                 if error.errno in _TAKEN:
+                    alone = f"; all but training wants one process, and {processes()} were started"
                     raise ArtifactError(
                         f"{path.parent} is being written by another run ({holder or 'just started'}). "
-                        "Wait for it to end, or pass another --output"
+                        f"Wait for it to end, or pass another --output{alone if processes() > 1 else ''}"
                     ) from None
                 path.unlink(missing_ok=True)
                 warnings.warn(f"{path.parent}: no locks on this file system; run one command at a time", stacklevel=4)

@@ -29,6 +29,7 @@ from gotd.selection.mix import WarmUp
 from gotd.selection.tokens import identity
 from gotd.stages.choose import check_rounds, checked, choose
 from gotd.stages.domains import domains
+from gotd.stages.early import early_workers
 from gotd.stages.embeddings import FOLDER as KEPT
 from gotd.stages.embeddings import Kept, check_place
 from gotd.stages.fit import FitSettings, fit
@@ -208,36 +209,38 @@ def select(
             progress=progress,
         )
         sources = [domain.source for domain in near if domain.kept]
-    for name, chosen_by in (("selector", settings), *(() if tiers is None else (("coarse", first),))):
-        fit(
-            target,
-            reference if reference is not None else candidates,
-            work / name,
-            avoid=avoid,
-            settings=chosen_by,
+    place = work / ("scores" if tiers is None else "coarse-scores")
+    with early_workers(files["candidates"], where, place, workers, executor):
+        for name, chosen_by in (("selector", settings), *(() if tiers is None else (("coarse", first),))):
+            fit(
+                target,
+                reference if reference is not None else candidates,
+                work / name,
+                avoid=avoid,
+                settings=chosen_by,
+                fields=where,
+                target_fields=target_fields,
+                on_error=on_error,
+                device=device,
+                progress=progress,
+            )
+        score(
+            work / ("selector" if tiers is None else "coarse"),
+            candidates,
+            place,
             fields=where,
-            target_fields=target_fields,
             on_error=on_error,
+            sources=sources,
+            workers=workers,
+            executor=executor,
+            held_out=held_out,
+            polish=polish,
+            tokenizer=tokenizer,
+            embeddings=embeddings,
+            keep_embeddings=keep_embeddings,
             device=device,
             progress=progress,
         )
-    score(
-        work / ("selector" if tiers is None else "coarse"),
-        candidates,
-        work / ("scores" if tiers is None else "coarse-scores"),
-        fields=where,
-        on_error=on_error,
-        sources=sources,
-        workers=workers,
-        executor=executor,
-        held_out=held_out,
-        polish=polish,
-        tokenizer=tokenizer,
-        embeddings=embeddings,
-        keep_embeddings=keep_embeddings,
-        device=device,
-        progress=progress,
-    )
     if tiers is not None:
         refined = refine(
             work / "selector",
@@ -273,6 +276,7 @@ def _finished(
         # Copied, not moved: where shards are in quarantine, the same command goes on with what is in the workplace.
         shutil.copytree(work / "scores" / KEPT, folder / KEPT, dirs_exist_ok=True, copy_function=_linked)
     found = {name: value for name, value in chosen.manifest.items() if name not in artifact.asked}
+    of_fit = ("counts", "trimmed", "encoder", "bytes", "solved_on")
     seconds = {
         "fit": sum(fitted["seconds"].values()),
         **{f"fit: {part}": took for part, took in fitted["seconds"].items()},
@@ -282,9 +286,9 @@ def _finished(
     artifact.finish(
         {
             **found,
-            "fit": {name: fitted[name] for name in ("counts", "trimmed", "encoder", "bytes")},
+            "fit": {name: fitted[name] for name in of_fit if name in fitted},
             "kept_sources": sources,
-            **({"embeddings": scored["embeddings"]} if "embeddings" in scored else {}),
+            **{name: scored[name] for name in ("embeddings", "arithmetic") if name in scored},
             "seconds": seconds,
             "documents_per_second": {
                 "score": found["documents_per_second"],

@@ -21,12 +21,14 @@ from numpy.typing import NDArray
 
 from gotd.durable import settle, temporary
 from gotd.encoders import Encoder, fit_encoder, restore_encoder
+from gotd.encoders.weights import resolve_device
 from gotd.errors import ArtifactError, InputError, SettingsError
+from gotd.pricing import ROWS, Pricer
 from gotd.selection import several
 from gotd.selection.gradient import Objective, marginal_error, polished
 from gotd.selection.methods import Method, restore_method
 from gotd.selection.several import Blend, Quality, Term
-from gotd.transport import Cost, Measure, SoftMin, Space
+from gotd.transport import Cost, Measure, Products, SoftMin, Space
 
 __all__ = ["FILE_NAME", "FORMAT", "Potential", "Priced", "Quality"]
 
@@ -66,6 +68,7 @@ class Potential:
         quality: how good the fit is.
         settings: what was asked, and the digests of the files it was fitted on.
         method: what ranks candidates instead of phi, where another way to choose is compared with; phi then judges.
+        pricer: what prices documents, where that is not the CPU in float32; see `on`.
     """
 
     encoder: Encoder
@@ -76,6 +79,7 @@ class Potential:
     quality: Quality
     settings: dict[str, Any] = field(default_factory=dict)
     method: Method | None = None
+    pricer: Pricer | None = None
 
     @property
     def plain(self) -> bool:
@@ -117,7 +121,31 @@ class Potential:
         Raises:
             InputError: vectors of another length, or with NaN.
         """
-        return self.priced(self.points(items)).f.numpy()
+        if self.pricer is None or not isinstance(items, np.ndarray):
+            return self.priced(self.points(items)).f.numpy()
+        self._check(items)
+        return several.scores(self.terms, self.pricer.vectors(items)).numpy()
+
+    def on(self, device: torch.device | str, products: Products = "float32", *, rows: int = ROWS) -> Potential:
+        """The same, with documents priced on a device: `score`, `priced` and `phi`. All else stays on the CPU.
+
+        Args:
+            device: `cpu`, `cuda` or `cuda:1`, or `auto` for CUDA where there is any.
+            products: of what precision; what a fit can spare is for `gotd.stages.arithmetic.precision_for` to say.
+            rows: documents that are on the device at a time, at most.
+
+        Raises:
+            SettingsError: there is no such device, or none with float64.
+        """
+        where = resolve_device(str(device))
+        if str(device) == "auto" and where.type != "cuda":
+            where = torch.device("cpu")
+        if where.type not in ("cpu", "cuda"):
+            raise SettingsError(f"device {where}: documents are priced on cpu or cuda, for it has no float64")
+        if where.type == "cpu" and products == "float32":
+            return replace(self, pricer=None)
+        attracts = tuple(term.attract for term in self.terms)
+        return replace(self, pricer=Pricer.of(self.space, attracts, self.repel, where, products, rows))
 
     def priced(self, points: torch.Tensor, weights: torch.Tensor | None = None) -> Priced:
         """The scores of points (n, d), and with weights (n,) the mass that the targets receive from them."""
@@ -130,6 +158,8 @@ class Potential:
         return self._passed(points, None)[0]
 
     def _passed(self, points: torch.Tensor, weights: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+        if self.pricer is not None:
+            return self.pricer.points(points, weights)
         phi = torch.empty(len(self.terms), len(points))
         cols = [torch.zeros(len(term.attract.g), dtype=torch.float64) for term in self.terms]
         for start in range(0, len(points), _ROWS):
@@ -156,7 +186,7 @@ class Potential:
         terms = [
             replace(term, attract=polished(term.attract, part)) for term, part in zip(self.terms, self._parts(col))
         ]
-        after = replace(self, terms=tuple(terms))
+        after = replace(self, terms=tuple(terms), pricer=None)
         weights = self.reference.weights.double()
         levels = [float(weights @ row.double()) for row in after.phi(self.reference.points)]
         return replace(after, terms=tuple(replace(term, level=level) for term, level in zip(terms, levels)))
@@ -184,12 +214,15 @@ class Potential:
             raise InputError("score takes a list of texts; found one string. Pass [text]")
         else:
             vectors = self.encoder.encode(items)
+        self._check(vectors)
+        return self.space(vectors)
+
+    def _check(self, vectors: NDArray[np.float32]) -> None:
         if vectors.ndim == 2 and vectors.shape[1] != self.encoder.dim:
             raise InputError(
                 f"vectors have {vectors.shape[1]} dimensions, the potential was fitted on {self.encoder.dim}; "
                 f"use the encoder it was fitted with, {self.encoder.spec}"
             )
-        return self.space(vectors)
 
     def save(self, folder: Path | str) -> Path:
         """Write `potential.safetensors` into a folder, whole or not at all."""

@@ -15,7 +15,8 @@ from click.testing import CliRunner
 
 from gotd.cli import main
 from gotd.comparison import Comparison, Config, Task, compare
-from gotd.comparison.cells import items_of
+from gotd.comparison.cells import Runner, items_of
+from gotd.comparison.plan import plan
 from gotd.comparison.statistics import plain
 from gotd.errors import ArtifactError, SettingsError
 
@@ -257,3 +258,40 @@ def test_tasks_that_differ_in_stage_two_alone_share_their_warm_up(
     assert begun == [(stage, 1) for stage in stages]
     assert len({cell["tokens"] for cell in found.results.cells}) == 1
     assert not list((tmp_path / "work").iterdir())
+
+
+def test_a_task_of_lm_eval_is_a_measure(
+    small: Config, gpt: Path, rare: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its accuracy is what `gotd evaluate zero-shot --task` says; what judges must not be what chooses."""
+    pytest.importorskip("lm_eval")
+    import datasets
+
+    from gotd.evaluation.tasks import evaluate_tasks
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "tasks"
+    folder.mkdir()
+    data = folder / "test.jsonl"
+    data.write_bytes(b"".join(b'{"text": "common%d", "label": %d}\n' % (i, i % 2) for i in range(60)))
+    told = {"task": "mine", "dataset_path": "json", "dataset_kwargs": {"data_files": {"test": str(data)}}}
+    told |= {"test_split": "test", "output_type": "multiple_choice", "metric_list": [{"metric": "acc"}]}
+    told |= {"doc_to_text": "{{text}}", "doc_to_target": "label", "doc_to_choice": ["rare1", "rare2"]}
+    (folder / "mine.yaml").write_bytes(orjson.dumps(told))
+    task = replace(rare, test=(), evaluate={"lm-eval": {"task": "mine", "task_folder": str(folder)}})
+    config = replace(small, tasks=(task,), methods={"none": {}, "random": {}}, seeds=(0,))
+    found = compare(config, tmp_path / "out")
+    alone = evaluate_tasks(str(gpt), "mine", task_folder=str(folder), device="cpu").tasks["mine"].figures["acc"]
+    none = next(row for row in found.results.rows if row.row == "none")
+    assert (none.evaluation, none.metric, none.items) == ("lm-eval", "accuracy", 60)
+    assert none.value.mean == pytest.approx(alone.mean)
+    assert 0 < alone.mean < 1
+    assert none.value.half == pytest.approx(1.96 * (alone.stderr or 0), rel=0.15)
+    work = plan(config)
+    assert Runner(work, tmp_path / "out").done(work.cells[0]) is not None
+    data.write_bytes(data.read_bytes() + b'{"text": "rare1", "label": 1}\n')
+    work = plan(config)
+    assert Runner(work, tmp_path / "out").done(work.cells[0]) is None  # other data, another cell
+    unfair = replace(config, tasks=(replace(task, target=(str(data),)),))
+    with pytest.raises(SettingsError, match=r"test\.jsonl judges \(lm-eval\) and is one of the target files too"):
+        compare(unfair, tmp_path / "unfair")

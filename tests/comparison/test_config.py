@@ -138,3 +138,16 @@ def test_the_example_of_the_docs_is_one(tmp_path: Path) -> None:
     found = read_comparison(path)
     check_rows(found)
     assert list(found.tasks[0].evaluate) == ["perplexity", "classify", "utility"]
+
+
+def test_tasks_of_lm_eval_bring_their_data(tmp_path: Path) -> None:
+    """So no test file is wanted; but a task is."""
+    asked = "    evaluate: {lm-eval: {task: 'boolq,arc_easy', limit: 50, metric: acc_norm}}\n"
+    text = GOOD.replace("    test: held.jsonl\n", asked)
+    second = read_comparison(written(tmp_path / "c.yaml", text)).tasks[1]
+    assert second.evaluate == {"lm-eval": {"task": "boolq,arc_easy", "limit": 50, "metric": "acc_norm"}}
+    assert second.data_of("lm-eval", ("reference.jsonl",)) == ()
+    with pytest.raises(SettingsError, match="task second: lm-eval has no task; wanted the name of one"):
+        read_comparison(written(tmp_path / "d.yaml", text.replace("task: 'boolq,arc_easy', ", "")))
+    with pytest.raises(SettingsError, match="data: unknown"):
+        read_comparison(written(tmp_path / "e.yaml", text.replace("limit: 50", "data: some.jsonl")))

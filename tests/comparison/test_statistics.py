@@ -48,7 +48,7 @@ def test_toxicity_counts_from_a_half_on() -> None:
 
 def test_every_evaluation_has_its_figures() -> None:
     items = {"true": np.array([0, 1]), "predicted": np.array([0, 1]), "worst": np.array([0.1, 0.2])}
-    items |= {"nats": np.ones(2), "bytes": np.ones(2), "tokens": np.ones(2)}
+    items |= {"nats": np.ones(2), "bytes": np.ones(2), "tokens": np.ones(2), "right": np.ones(2)}
     for evaluation, known in METRICS.items():
         assert {one.name for one in known} == set(plain(evaluation, items, 2))
         assert all(metric(evaluation, one.name) is one for one in known)

@@ -13,6 +13,7 @@ import zstandard
 
 from gotd.corpus import Fields, fetch, find
 from gotd.corpus.readers import batches as read_batches
+from gotd.corpus.streams import open_raw
 from gotd.errors import InputError
 
 LINES = [orjson.dumps({"text": f"words {i}"}) for i in range(3000)]
@@ -52,6 +53,31 @@ def test_an_address_that_is_not_there(file, address):
 def test_the_middle_of_a_line_is_no_address(make):
     with pytest.raises(InputError, match=r"a\.jsonl: byte 7, piece 0: found no document there"):
         list(fetch(make("a.jsonl", JSONL), [(7, 0)], Fields()))
+
+
+@pytest.mark.parametrize("name", ["a.jsonl.gz", "a.jsonl.zst"])
+def test_the_middle_of_a_compressed_line_is_none_either(name, make, read_all):
+    """Named among others that are there, of this batch and of what follows."""
+    file = make(name, CONTENTS[name])
+    there = [(document.position, 0) for document in read_all(file)]
+    with pytest.raises(InputError, match=r"byte 7, piece 0: found no document there"):
+        list(fetch(file, [there[0], (7, 0), there[1], there[-1]], Fields()))
+
+
+def test_scattered_row_groups_are_read_from_one_opening(tmp_path, monkeypatch):
+    """The footer tells of all row groups: to read it for each would take the square of their number."""
+    pq.write_table(pa.table({"text": [f"t{i}" for i in range(3000)]}), tmp_path / "a.parquet", row_group_size=100)
+    (file,) = find([str(tmp_path / "a.parquet")])
+    opened = []
+
+    def counted(path):
+        opened.append(path)
+        return open_raw(path)
+
+    monkeypatch.setattr("gotd.corpus.parquet.open_raw", counted)
+    wanted = [*range(0, 3000, 200), 2999]
+    assert [document.position for document in fetch(file, [(row, 0) for row in wanted], Fields())] == wanted
+    assert len(opened) == 2
 
 
 def test_a_row_that_went_bad(make):

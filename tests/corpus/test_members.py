@@ -7,13 +7,16 @@ import random
 import struct
 import zlib
 from collections.abc import Callable
-from itertools import pairwise
+from io import BytesIO
+from itertools import accumulate, pairwise
+from pathlib import Path
 
 import orjson
 import pytest
 import zstandard
 
 from gotd.corpus import Document, Fields, Reject, fetch, plan, rows_of
+from gotd.corpus.streams import FEED
 
 LINES = [orjson.dumps({"id": f"d{i}", "text": "word " * (i % 7 + 1)}) + b"\n" for i in range(200)]
 WHOLE = b"".join(LINES)
@@ -114,6 +117,29 @@ def test_a_file_that_ends_early_is_read_to_its_end(name: str, pack: Pack, make, 
     assert [d.id for d in documents] == [f"d{i}" for i in range(len(documents))]
     assert len(documents) > 100
     assert fault.reason == "truncated-stream"
+
+
+@pytest.mark.parametrize(("name", "pack"), [("a.jsonl.zst", frame), ("a.jsonl.gz", bgzf)], ids=["zst", "bgzf"])
+def test_a_few_documents_take_a_few_members(name: str, pack: Pack, make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not all up to the last; and members that follow each other are read once, in one go."""
+    rng = random.Random(0)
+    lines = [orjson.dumps({"id": f"d{i}", "text": rng.randbytes(500).hex()}) + b"\n" for i in range(4000)]
+    starts = [0, *accumulate(map(len, lines))]
+    file = make(name, b"".join(pack(b"".join(lines[i : i + 40])) for i in range(0, 4000, 40)))
+    read: list[int] = []
+
+    class Counted(BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            read.append(size or 0)
+            return super().read(size)
+
+    content = Path(file.path).read_bytes()
+    monkeypatch.setattr("gotd.corpus.streams.open_raw", lambda path: Counted(content))
+    for rows, most in (([2000], 1), (range(2000, 2200), 2), ([2000, 3000], 2)):
+        read.clear()
+        assert [d.id for d in fetch(file, [(starts[row], 0) for row in rows], Fields())] == [f"d{row}" for row in rows]
+        assert sum(read) <= most * FEED
+    assert len(content) > 15 * FEED
 
 
 def test_blocks_that_repeat_one_byte_are_stepped_over(make, read_all) -> None:

@@ -11,7 +11,7 @@ from gotd.dry_run.rates import Line, Rates
 from gotd.dry_run.steps import Job, further_pass, steps
 
 ZERO = Line(0.0, 0.0)
-NONE = Rates(0, 0, 0, ZERO, 0, 0, ZERO, ZERO, 0, 0, 0, 0, 8, 0, False)
+NONE = Rates(0, 0, 0, ZERO, 0, 0, ZERO, ZERO, 0, 0, 0, 0, 8, 0, False, "cpu", "cpu")
 JOB = Job(
     bytes=1000,
     other_bytes=10,

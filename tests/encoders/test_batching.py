@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from gotd import GotdError
 from gotd.encoders import batching
 
 
@@ -23,7 +24,7 @@ def embed(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 
 def test_every_text_has_its_own_vector(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batching, "WINDOW_TEXTS", 7)
-    monkeypatch.setattr(batching, "BATCH_TOKENS", {"cpu": 12})
+    monkeypatch.setattr(batching, "BATCH_TOKENS", 12)
     rng = np.random.default_rng(0)
     texts = ["".join(chr(97 + sign) for sign in rng.integers(0, 26, size)) for size in rng.integers(0, 20, 40)]
     found = batching.encode(texts, 2, "cpu", tokenise, embed, pad=5)
@@ -61,3 +62,66 @@ def test_a_tokenizer_that_fails_is_heard() -> None:
 
     with pytest.raises(ValueError, match="no such sign"):
         batching.encode(["a"], 2, "cpu", failing, embed, 0)
+
+
+def drawn(count: int) -> list[str]:
+    rng = np.random.default_rng(0)
+    return ["".join(chr(97 + sign) for sign in rng.integers(0, 26, size)) for size in rng.integers(0, 20, count)]
+
+
+def test_a_gpu_has_windows_and_batches_of_its_own(elsewhere: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tokens go there, vectors come back, window by window; no batch is over the budget of that device."""
+    monkeypatch.setattr(batching, "GPU_WINDOW_TEXTS", 9)
+    monkeypatch.setattr(batching, "GPU_BATCH_TOKENS", 50)
+    sizes: list[int] = []
+
+    def there(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        assert ids.device == mask.device == elsewhere
+        sizes.append(ids.numel())
+        return embed(ids, mask)
+
+    texts = drawn(40)
+    found = batching.encode(texts, 2, elsewhere, tokenise, there, pad=5)
+    assert found.tolist() == [[len(text), sum(map(ord, text))] for text in texts]
+    assert 20 < max(sizes) <= 50
+
+
+def test_a_window_is_fetched_when_the_next_has_been_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batching, "WINDOW_TEXTS", 1)
+    order: list[str] = []
+
+    class Fetch:
+        def __init__(self, found: torch.Tensor) -> None:
+            self.found = found
+            order.append("sent")
+
+        def wait(self) -> torch.Tensor:
+            order.append("fetched")
+            return self.found
+
+    monkeypatch.setattr("gotd.transfers.Fetch", Fetch)
+    assert len(batching.encode(["a", "b", "c"], 2, "cpu", tokenise, embed, 0)) == 3
+    assert order == ["sent", "sent", "fetched", "sent", "fetched", "fetched"]
+
+
+def test_where_there_is_no_room_the_batch_is_halved(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[int] = []
+
+    def small(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        tried.append(len(ids))
+        if len(ids) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return embed(ids, mask)
+
+    texts = [text or "x" for text in drawn(13)]
+    found = batching.encode(texts, 2, "cpu", tokenise, small, pad=5)
+    assert found.tolist() == [[len(text), sum(map(ord, text))] for text in texts]
+    assert tried == [13, 6, 3, 3, 7, 3, 4, 2, 2]
+
+
+def test_a_text_for_which_there_is_no_room_is_told() -> None:
+    def full(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(GotdError, match="too little memory for one text of 5 tokens; pass --device cpu, or fewer"):
+        batching.encode(["abcde", "abc"], 2, "cpu", tokenise, full, 0)

@@ -97,7 +97,7 @@ def test_small_token_budgets_and_windows_change_nothing(bert: Path, monkeypatch:
     encoder = fit_encoder(f"hf:{bert}", [], device="cpu")
     texts = [*TEXTS, *(text + " cat" for text in TEXTS)] * 3
     expected = encoder.encode(texts)
-    monkeypatch.setattr(batching, "BATCH_TOKENS", {"cpu": 20})
+    monkeypatch.setattr(batching, "BATCH_TOKENS", 20)
     monkeypatch.setattr(batching, "WINDOW_TEXTS", 4)
     np.testing.assert_allclose(encoder.encode(texts), expected, atol=1e-5)
 

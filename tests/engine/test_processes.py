@@ -8,12 +8,13 @@ import select
 import signal
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from gotd.corpus import Shard
-from gotd.engine import Done, Ran, run
+from gotd.engine import Done, Ran, ahead, run
 from gotd.errors import GotdError
 
 
@@ -60,6 +61,69 @@ def test_killed_workers_are_replaced_and_what_kills_twice_is_in_quarantine(
     again = run(shards, work, tmp_path / "parts", "key", workers=1, executor="processes")
     assert [one.shard for one in again.done] == shards
     assert tries(work.log) == [2, 4]
+
+
+def test_workers_that_start_ahead_are_those_that_work(shards: list[Shard], works, tmp_path: Path) -> None:
+    """One more than is needed ends unused; outside the block others start."""
+    work = works.Work(tmp_path / "log")
+    with ahead("works", 3, 3, None):
+        started = {process.pid for process in multiprocessing.active_children()}
+        assert len(started) == 3
+        ran = run(shards, work, tmp_path / "parts", "key", workers=2)
+        assert len(multiprocessing.active_children()) == 1
+    assert multiprocessing.active_children() == []
+    assert [one.shard for one in ran.done] == shards
+    assert {int(line.split()[1]) for line in loads(work.log)} <= started
+    again = works.Work(tmp_path / "again")
+    run(shards, again, tmp_path / "more", "key", executor="processes", workers=1)
+    assert not {int(line.split()[1]) for line in loads(again.log)} & started
+
+
+@pytest.mark.parametrize(
+    ("found", "workers", "executor", "count"),
+    [
+        (9, 2, None, 2),
+        (1, 4, None, 0),
+        (9, 1, None, 0),
+        (9, 1, "processes", 1),
+        (1, 4, "processes", 1),
+        (0, 4, "processes", 0),
+        (9, 2, "inline", 0),
+        (9, 2, "ray", 0),
+    ],
+)
+def test_ahead_start_those_that_run_will_want(
+    found: int, workers: int, executor: str | None, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[str] = []
+    monkeypatch.setattr("gotd.engine.processes._Process", lambda needed: Idle(started.append(needed)))
+    with ahead("works", found, workers, executor):
+        assert started == ["works"] * count
+
+
+@dataclass
+class Idle:
+    """A worker that nobody takes."""
+
+    started: None
+
+    def stop(self) -> None: ...
+
+
+def test_workers_that_are_killed_while_they_wait_are_replaced(shards: list[Shard], works, tmp_path: Path) -> None:
+    with ahead("works", 2, 2, None):
+        for process in multiprocessing.active_children():
+            process.kill()
+            process.join()
+        ran = run(shards, works.Work(tmp_path / "log"), tmp_path / "parts", "key", workers=2)
+    assert [one.shard for one in ran.done] == shards
+    assert multiprocessing.active_children() == []
+
+
+def test_a_worker_imports_no_pandas_and_has_one_thread(shards: list[Shard], works, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    (one,) = run(shards[:1], works.Imports(), tmp_path / "parts", "key", executor="processes").done
+    assert one.counts == {"length": 1, "pandas": False, "threads": "1"}
 
 
 @pytest.mark.parametrize(

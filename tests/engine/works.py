@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from gotd.corpus import Shard
+
+THREADS = os.environ.get("OMP_NUM_THREADS")  # as libraries that load now see it
 
 
 @lru_cache(maxsize=1)
@@ -53,6 +58,14 @@ class Work:
         if message := dict(self.wrong).get(shard.index):
             raise Odd(message, lambda: None) if message.startswith("odd") else KeyError(message)
         return {"read": shard.stop - shard.start}
+
+
+@dataclass(frozen=True)
+class Imports:
+    """Says whether its process has imported pandas, once pyarrow had something to convert."""
+
+    def __call__(self, shard: Shard, stem: Path) -> dict[str, Any]:
+        return {"length": len(pa.array(["text"])), "pandas": "pandas" in sys.modules, "threads": THREADS}
 
 
 class Odd(Exception):

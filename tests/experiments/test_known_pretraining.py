@@ -67,7 +67,7 @@ def finished(parts, data, tmp_path_factory):
     work = tmp_path_factory.mktemp("work")
     arguments = ["--data", str(data), "--work", str(work), "--cells", str(work / "cells.jsonl"), "--seeds", "0"]
     torch.set_num_threads(1)
-    parts["run"].main(["all", *arguments, "--tiny"])
+    parts["run"].main(["all", *arguments, "--size", "tiny"])
     return work, arguments
 
 
@@ -92,13 +92,13 @@ def test_every_cell_is_measured_once_and_a_killed_run_goes_on(parts, finished):
     run, work = parts["run"], finished[0]
     path = work / "cells.jsonl"
     cells = run.read_cells(path)
-    wanted = {(name, method) for name in ("signals", "meadow+forge") for method in (run.NOTHING, *run.METHODS)}
-    assert {(cell["target"], cell["method"]) for cell in cells} == wanted
-    assert len(cells) == len(wanted)
+    wanted = {(method, tokens) for method in run.METHODS for tokens in (1_024, 2_048)} | {(run.NOTHING, 0)}
+    assert {(cell["method"], cell["tokens"]) for cell in cells if cell["target"] == "signals"} == wanted
+    assert len(cells) == 2 * len(wanted)
     # A kill leaves half a line: that cell is measured again, to the same bits, and no other.
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join(lines[:-1]) + lines[-1][:40])
-    run.main(["all", *finished[1], "--tiny"])
+    run.main(["all", *finished[1], "--size", "tiny"])
     again = run.read_cells(path)
     assert again[:-1] == cells[:-1]
     assert {**again[-1], "seconds": 0} == {**cells[-1], "seconds": 0}
@@ -113,12 +113,22 @@ def test_every_warm_up_reads_exactly_the_same_number_of_tokens(parts):
 
 def test_reading_the_target_itself_helps_most(parts, finished):
     """Known answer: a model that hardly saw a source learns it from its own text, and not from a random pool."""
-    cells = {(cell["target"], cell["method"]): cell for cell in parts["run"].read_cells(finished[0] / "cells.jsonl")}
-    loss = {method: parts["analyse"].loss(cells["signals", method]) for method in parts["run"].METHODS}
-    assert loss["target-only"] < loss["random"]
-    assert loss["gotd"] < loss["random"]
-    assert cells["signals", "gotd"]["sources"]["abbey"] > cells["signals", "random"]["sources"]["abbey"]
-    assert cells["signals", "gotd"]["predicted"] > cells["signals", "random"]["predicted"]
+    found = parts["run"].read_cells(finished[0] / "cells.jsonl")
+    for stage in ("bits", "tuned_bits"):
+        cells = parts["analyse"].Cells.of(found, (0,), 2_048, stage)
+        loss = {method: cells.loss("signals", method, 0) for method in (parts["run"].NOTHING, *parts["run"].METHODS)}
+        assert loss["target-only"] < loss["random"]
+        assert loss["gotd"] < loss["random"]
+    ours, drawn = (cells.by_key["signals", method, 0] for method in ("gotd", "random"))
+    assert ours["sources"]["abbey"] > drawn["sources"]["abbey"]
+    assert ours["predicted"] > drawn["predicted"]
+
+
+def test_stage_two_reads_the_same_examples_after_every_warm_up(parts, finished):
+    """A model that is fine-tuned on a target is better at it than before, warmed up or not."""
+    for cell in parts["run"].read_cells(finished[0] / "cells.jsonl"):
+        if cell["target"] == "signals":
+            assert sum(cell["tuned_bits"]) < sum(cell["bits"])
 
 
 def test_the_loss_is_that_of_each_item(parts):
@@ -140,8 +150,9 @@ def test_paired_differences_have_the_known_mean_and_hold_it(parts):
             base = rng.normal(2000, 50, 8)
             for method, less in (("random", 0.0), ("gotd", 10.0)):
                 bits = (base - less + rng.normal(0, 1, 8)).tolist()
-                made.append({"target": target, "method": method, "seed": seed, "bits": bits, "bytes": [1000] * 8})
-    cells = analyse.Cells.of(made, (0, 1, 2))
+                made.append({"target": target, "method": method, "seed": seed, "tokens": 9, "bits": bits})
+                made[-1]["bytes"] = [1000] * 8
+    cells = analyse.Cells.of(made, (0, 1, 2), 9)
     found = analyse.paired(cells, cells.targets, "gotd", "random")
     assert found.mean == pytest.approx(-0.01, abs=0.001)
     assert found.low < found.mean < found.high < 0
@@ -155,5 +166,5 @@ def test_the_tables_say_what_is_missing(parts, finished, tmp_path):
     path.write_bytes(b"\n".join(orjson.dumps(cell) for cell in cells if cell["method"] != "mmd"))
     parts["analyse"].main(["--cells", str(path), "--seeds", "0"])
     told = (tmp_path / "table.md").read_text()
-    assert "missing: seed 0: 2 (meadow+forge mmd 0; signals mmd 0)" in told
+    assert "Missing cells: seed 0: 4." in told  # two targets, two budgets
     assert "| gotd as published |" in told

@@ -26,6 +26,13 @@ def done(*arguments: object) -> str:
     return found.stdout
 
 
+def refused(*arguments: object) -> str:
+    """The one line that it ends with."""
+    found = run(*arguments)
+    assert (found.exit_code, found.stdout, found.stderr.count("\n")) == (1, "", 1)
+    return found.stderr
+
+
 @pytest.fixture
 def task(write, text) -> dict[str, str]:
     def rows(start: int, count: int) -> list[dict[str, Any]]:
@@ -46,6 +53,16 @@ def test_warm_up_then_measure(gpt: Path, selected: Path, task: dict[str, str], t
     before, after = (orjson.loads(done(*measured, "--model", model, "--json")) for model in (gpt, warm))
     assert after["bits_per_byte"] < before["bits_per_byte"]
     assert f"{after['bits_per_byte']:.4f}" in done(*measured, "--model", warm)
+    useful = ("evaluate", "utility", "--model", warm, "--before", gpt, "--device", "cpu", "--text-field", "body")
+    apart = orjson.loads(done(*useful, "--reference", task["test"], "--json"))["forgotten"]
+    assert apart["bits_per_byte"] == pytest.approx(after["bits_per_byte"] - before["bits_per_byte"])
+    shown = done(*useful, "--reference", task["test"])
+    said = f"gained: {apart['bits_per_byte']:+.4f} [{apart['low']:+.4f}, {apart['high']:+.4f}] bits a byte"
+    assert said in shown
+    assert f"{apart['worse']} of 24 documents are predicted worse." in shown
+    assert "the model has seen this file as its target data; pass held-out text like it" in refused(
+        *useful, "--reference", task["dev"]
+    )
 
 
 def test_fine_tune_then_judge(mlm: Path, task: dict[str, str], tmp_path: Path) -> None:
@@ -62,7 +79,5 @@ def test_fine_tune_then_judge(mlm: Path, task: dict[str, str], tmp_path: Path) -
 
 
 def test_what_cannot_be_done_is_one_line(mlm: Path, task: dict[str, str], tmp_path: Path) -> None:
-    found = run("warmup", "-m", mlm, "-d", task["train"], "-o", tmp_path / "w", "--preset", "paper-gpt2")
-    assert found.exit_code == 1
-    assert found.stderr.startswith("gotd: preset paper-gpt2 is for causal models")
-    assert found.stderr.count("\n") == 1
+    said = refused("warmup", "-m", mlm, "-d", task["train"], "-o", tmp_path / "w", "--preset", "paper-gpt2")
+    assert said.startswith("gotd: preset paper-gpt2 is for causal models")

@@ -11,7 +11,8 @@ from gotd import __version__
 from gotd.cli import choosing, comparing, evaluating, exporting, health, reporting, sizing, training
 from gotd.cli.config import configurable
 from gotd.durable import refusal
-from gotd.errors import GotdError
+from gotd.errors import FailedElsewhere, GotdError
+from gotd.launched import speaks
 
 
 class _Manners(click.Group):
@@ -20,6 +21,8 @@ class _Manners(click.Group):
     def invoke(self, context: click.Context) -> Any:
         try:
             return super().invoke(context)
+        except FailedElsewhere:
+            context.exit(1)
         except GotdError as error:
             click.echo(f"gotd: {_one_line(str(error))}", err=True)
             context.exit(1)
@@ -31,7 +34,8 @@ class _Manners(click.Group):
             click.echo(f"gotd: {_one_line(str(refused))}", err=True)
             context.exit(1)
         except KeyboardInterrupt:
-            click.echo("gotd: stopped; the same command goes on from here", err=True)
+            if speaks():
+                click.echo("gotd: stopped; the same command goes on from here", err=True)
             context.exit(130)
 
     def list_commands(self, context: click.Context) -> list[str]:

@@ -129,16 +129,20 @@ def score(
     as_json: bool, selector: Path, pool: tuple[str, ...], rank: int | None, world_size: int | None, **given: Any
 ) -> None:
     """Score a POOL with a fitted SELECTOR. SELECTOR is the folder of `fit` or `select`."""
-    from gotd.corpus import Fields
+    from gotd.corpus import Fields, find
     from gotd.display import progress_bar
+    from gotd.stages.early import early_workers
     from gotd.stages.ranks import Rank
-    from gotd.stages.score import score
 
-    default = asdict(Fields())
+    default, fields = asdict(Fields()), given["fields"]
     given["held_out"] = list(given["held_out"]) or None
-    given["fields"] = {k: v for k, v in asdict(given["fields"]).items() if v != default[k]}
+    given["fields"] = {k: v for k, v in asdict(fields).items() if v != default[k]}
     mine = Rank.of(rank, world_size)
-    with progress_bar() as progress:
+    files = find(list(pool), digest=False) if selector.exists() else []  # what `score` refuses starts no worker
+    where = (given["output"], given["workers"], given["executor"])
+    with progress_bar() as progress, early_workers(files, fields, *where):
+        from gotd.stages.score import score  # which imports torch, as the workers do meanwhile
+
         found = score(selector, list(pool), rank=mine, progress=progress, **given)
     if as_json:
         opt.print_json(found.manifest)

@@ -82,7 +82,13 @@ on_error = click.option(
     help="Name bad rows in rejects.jsonl, or stop at the first.",
 )
 seed = click.option("--seed", default=0, show_default=True, help="Of samples, encoder and centroids.")
-device = click.option("--device", default="auto", show_default=True, help="Where a transformer encoder runs.")
+device = click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    help="cpu, cuda, cuda:1 or mps: where a transformer encoder runs, on CUDA the transport too; auto: a GPU if there "
+    "is one.",
+)
 budget = click.option(
     "--budget",
     "-k",

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from gotd.cli import options as opt
+from gotd.launched import speaks
+
+if TYPE_CHECKING:
+    from gotd.training.warmup import TrainedModel
 
 PRESETS = ("paper-bert", "paper-gpt2")
 
@@ -64,6 +68,15 @@ def gathered(given: dict[str, Any]) -> dict[str, Any]:
     return given
 
 
+def _tell(found: TrainedModel, as_json: bool, show: Callable[[TrainedModel], None]) -> None:
+    """What came of it, once: of several processes that trained together one speaks."""
+    from gotd.training.together import leave
+
+    leave()
+    if speaks():
+        opt.print_json(found.manifest) if as_json else show(found)
+
+
 @click.command()
 @opt.chain(model)
 @click.option("--data", "-d", multiple=True, required=True, help="The folder of a selection, or files of texts.")
@@ -85,7 +98,7 @@ def warmup(as_json: bool, **given: Any) -> None:
     given |= {name: list(given[name]) or None for name in ("data", "target", "reference")}
     with progress_bar() as progress:
         found = warmup(progress=progress, **gathered(given))
-    opt.print_json(found.manifest) if as_json else show_warmup(found)
+    _tell(found, as_json, show_warmup)
 
 
 @click.command()
@@ -118,7 +131,7 @@ def finetune(as_json: bool, **given: Any) -> None:
     del given["fields"]
     with progress_bar() as progress:
         found = finetune(text_field=text, progress=progress, **given)
-    opt.print_json(found.manifest) if as_json else show_finetune(found)
+    _tell(found, as_json, show_finetune)
 
 
 @click.command(name="tune-encoder")
@@ -141,4 +154,4 @@ def tune_encoder(as_json: bool, **given: Any) -> None:
     del given["fields"]
     with progress_bar() as progress:
         found = tune_encoder(text_field=text, progress=progress, **given)
-    opt.print_json(found.manifest) if as_json else show_encoder(found)
+    _tell(found, as_json, show_encoder)

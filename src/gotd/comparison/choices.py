@@ -1,5 +1,6 @@
 """The selections of a comparison, each made once and shared by all cells that have it.
 
+vectors      once for each encoder that is no target's own (any but lsa), for all tasks and methods
 fit, score   once for each task and method with its settings, and once a seed for methods that draw
 choose       once for each budget
 foretold     how far the selection lowers the distance to the target, by one yardstick for all rows: the potential of
@@ -25,6 +26,7 @@ from gotd.pipeline import IN_DOMAIN_SOURCES, fit_settings
 from gotd.potential import Potential
 from gotd.stages.choose import check_rounds, choose
 from gotd.stages.domains import domains
+from gotd.stages.embeddings import can_be_shared
 from gotd.stages.fit import FitSettings, fit
 from gotd.stages.picking import MIX, PickSettings
 from gotd.stages.score import score
@@ -171,10 +173,24 @@ class Choices:
                     **common,
                 )
                 sources = [domain.source for domain in near if domain.kept]
-            held_out = self._held_out(task)
-            common |= {"sources": sources, "workers": config.workers, "held_out": held_out}
-            score(fitted, config.candidates, scored, **common, **asked.scoring)
+            common |= {"workers": config.workers, **asked.scoring}
+            vectors = self._vectors(fitted, common)
+            common |= {"sources": sources, "held_out": self._held_out(task), "embeddings": vectors}
+            score(fitted, config.candidates, scored, **common)
         return scored
+
+    def _vectors(self, fitted: Path, common: Mapping[str, Any]) -> Path | None:
+        """The folder of the pool's vectors; None where another target would have others, or none are needed."""
+        potential = Potential.load(fitted, device=self.plan.config.device)
+        if not can_be_shared(potential):
+            return None
+        files = [line.split()[-1] for line in self.plan.digests["candidates"]]
+        key = digest([potential.encoder.fingerprint, asdict(fields_of(self.plan.config)), files])
+        folder = self.folder / f"vectors-{key}"
+        if not (folder / "manifest.json").exists():
+            once = {**common, "polish": 0}
+            score(fitted, self.plan.config.candidates, folder, **once, keep_embeddings=True)
+        return folder
 
     def _fit(self, task: Task, asked: Rule, folder: Path) -> None:
         config = self.plan.config

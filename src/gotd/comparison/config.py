@@ -34,7 +34,8 @@ from gotd.selection.methods import GOTD, KNOWN_METHODS
 NONE = "none"
 IN_DOMAIN = "in-domain"
 METHODS = (NONE, GOTD, IN_DOMAIN, *KNOWN_METHODS)
-EVALUATIONS = ("perplexity", "zero-shot", "toxicity", "utility", "classify")
+LM_EVAL = "lm-eval"
+EVALUATIONS = ("perplexity", "zero-shot", "toxicity", "utility", "classify", LM_EVAL)
 _TASK = {
     "target": TEXTS,
     "test": TEXTS,
@@ -108,15 +109,19 @@ class Task:
         if not self.evaluate:
             raise SettingsError(f"task {self.name}: nothing to evaluate; wanted some of {', '.join(EVALUATIONS)}")
         for name, settings in self.evaluate.items():
-            if name != "utility" and not self.test and not settings.get("data"):
+            if name not in ("utility", LM_EVAL) and not self.test and not settings.get("data"):
                 raise SettingsError(f"task {self.name}: {name} has no data; name a held-out `test`")
         if "zero-shot" in self.evaluate and not self.evaluate["zero-shot"].get("template"):
             raise SettingsError(f"task {self.name}: zero-shot has no template; wanted agnews, boolq, or a JSON file")
+        if LM_EVAL in self.evaluate and not self.evaluate[LM_EVAL].get("task"):
+            raise SettingsError(f"task {self.name}: lm-eval has no task; wanted the name of one, such as arc_easy")
         if "classify" in self.evaluate and not (self.train and self.label_field):
             raise SettingsError(f"task {self.name}: classify judges stage II; name `train` and `label_field`")
 
     def data_of(self, evaluation: str, reference: tuple[str, ...]) -> tuple[str, ...]:
-        """The files of an evaluation."""
+        """The files of an evaluation; none of `lm-eval`, which brings its own."""
+        if evaluation == LM_EVAL:
+            return ()
         given: tuple[str, ...] = self.evaluate[evaluation].get("data", ())
         return given or (reference if evaluation == "utility" else self.test)
 
@@ -274,6 +279,7 @@ def _hints_of_stages() -> tuple[Hints, Hints, Hints]:
 def _hints_of_evaluations() -> dict[str, Hints]:
     from gotd.evaluation.classification import classify
     from gotd.evaluation.perplexity import perplexity
+    from gotd.evaluation.tasks import evaluate_tasks
     from gotd.evaluation.toxicity import toxicity
     from gotd.evaluation.zero_shot import zero_shot
 
@@ -284,7 +290,9 @@ def _hints_of_evaluations() -> dict[str, Hints]:
         "utility": perplexity,
         "classify": classify,
     }
-    return {
+    found: dict[str, Hints] = {
         name: {**hints_of(function, arguments(function, _NOT_OF_AN_EVALUATION)), "data": TEXTS}
         for name, function in functions.items()
     }
+    task = hints_of(evaluate_tasks, arguments(evaluate_tasks, _NOT_OF_AN_EVALUATION))
+    return {**found, LM_EVAL: {**task, "metric": str}}

@@ -13,7 +13,7 @@ import torch
 from gotd.artifacts import digest
 from gotd.comparison.cells import TUNED, WARM, Runner, text_field_of
 from gotd.comparison.choices import check_rows, rule
-from gotd.comparison.config import NONE, Config, Task, read_comparison
+from gotd.comparison.config import LM_EVAL, NONE, Config, Task, read_comparison
 from gotd.comparison.plan import Plan, fields_of, plan, targets_of, warm_recipe
 from gotd.comparison.verdict import budget_in_words
 from gotd.corpus import Fields
@@ -93,7 +93,7 @@ def cost(config: Config | Path | str, output: Path | str) -> Cost:
     warm = sum(work.tokens[str(cell.budget)] for cell in warmed.values())
     tuned = sum(sizes.tuning(asked.task(cell.task)) for cell in left)
     judged = sum(sizes.judging(asked.task(cell.task)) for cell in left)
-    # A pool is looked at for each way to choose; its seeds and other tasks take as long.
+    # A pool is looked at for each way to choose; its seeds and other tasks take as long, less where vectors are shared.
     looked = {
         cell.row: _choosing(asked, cell.task, cell.row) for cell in {c.row: c for c in scorings.values()}.values()
     }
@@ -178,6 +178,8 @@ class _Sizes:
         """Tokens that the evaluations of a cell read; a masked model reads a text once for each token of it."""
         total = 0.0
         for name, given in task.evaluate.items():
+            if name == LM_EVAL:
+                continue  # what it reads is known once its data are loaded
             field = text_field_of(name, self.config, task)
             count, length = self.of(task.data_of(name, self.config.reference), field)
             count = min(count, given.get("max_docs") or count)

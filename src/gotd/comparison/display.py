@@ -51,7 +51,8 @@ def show_cost(found: Cost) -> None:
     rows = [(name, f"{tokens:,}" if tokens else "", duration(seconds)) for name, tokens, seconds in found.parts]
     out.print(_table(("what is left", "tokens", "about"), [*rows, ("together", "", duration(found.seconds))]))
     speeds = f"{found.training:,.0f} tokens a second in training, {found.reading:,.0f} in judging"
-    prose(out, f"Measured on {found.device}: {speeds}. Loading and saving come on top. Nothing was written.")
+    more = "Loading, saving and tasks of lm-eval come on top"
+    prose(out, f"Measured on {found.device}: {speeds}. {more}. Nothing was written.")
 
 
 def duration(seconds: float) -> str:

@@ -3,6 +3,7 @@
 perplexity, utility   nats, bytes and tokens of each document
 zero-shot, classify   true and predicted class of each document
 toxicity              the worst continuation of each prompt
+lm-eval               what each document scored by the task's own metric
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from gotd.comparison.config import Task
+from gotd.comparison.config import LM_EVAL, Task
 from gotd.corpus import Fields
 from gotd.engine import Progress
 from gotd.evaluation.classification import Judged, judged
-from gotd.evaluation.perplexity import score_texts
+from gotd.evaluation.perplexity import bytes_of, score_texts
+from gotd.evaluation.tasks import answers_to, scores_of
 from gotd.evaluation.toxicity import toxicity
 from gotd.evaluation.zero_shot import guessed
 from gotd.training.documents import texts_of
@@ -91,7 +93,7 @@ def _likelihood(subject: Subject) -> Measured:
         subject.device,
         subject.progress,
     )
-    sizes = [len(text.encode("utf-8", "surrogatepass")) for text in texts]
+    sizes = [bytes_of(text) for text in texts]
     items = {"nats": np.array(scored.nats), "bytes": np.array(sizes), "tokens": np.array(scored.tokens)}
     told = {"kind": scored.kind, "strided": scored.strided, "unknown": scored.unknown, "window": scored.window}
     return Measured(items, told)
@@ -132,10 +134,19 @@ def _toxicity(subject: Subject) -> Measured:
     return Measured({"worst": np.array(worst)}, {"scorer": found.scorer, "continuations": found.continuations})
 
 
+def _lm_eval(subject: Subject) -> Measured:
+    given = dict(subject.settings)
+    metric, task, folder = given.pop("metric", "acc"), given.pop("task"), given.pop("task_folder", None)
+    run = answers_to(task, folder, subject.model, device=subject.device, progress=subject.progress, **given)
+    right = [score for name in run.found["samples"] for score in scores_of(run.found, name, metric)]
+    return Measured({"right": np.array(right)}, {"metric": metric, "cut": run.cut, "window": run.window})
+
+
 _MADE_BY: dict[str, Callable[[Subject], Measured]] = {
     "perplexity": _likelihood,
     "utility": _likelihood,
     "zero-shot": _zero_shot,
     "classify": _classified,
     "toxicity": _toxicity,
+    LM_EVAL: _lm_eval,
 }

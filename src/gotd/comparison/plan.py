@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from gotd.artifacts import digest
-from gotd.comparison.config import NONE, Config, Task
+from gotd.comparison.config import LM_EVAL, NONE, Config, Task
 from gotd.corpus import Fields, find, sample
 from gotd.errors import SettingsError
+from gotd.evaluation.tasks import check_tasks, task_files
 from gotd.evaluation.templates import load_template
 from gotd.selection.budget import Budget
 from gotd.stages.targets import Target
@@ -161,7 +162,9 @@ def _digests(config: Config) -> dict[str, list[str]]:
             if getattr(task, role):
                 found[f"{task.name}: {role}"] = inputs_of(getattr(task, role))
         for name in task.evaluate:
-            if task.evaluate[name].get("data"):
+            if name == LM_EVAL and task.evaluate[name].get("task_folder"):
+                found[f"{task.name}: {name}"] = task_files(task.evaluate[name]["task_folder"])
+            elif task.evaluate[name].get("data"):
                 found[f"{task.name}: {name}"] = inputs_of(task.data_of(name, ()))
     return found
 
@@ -187,7 +190,8 @@ def check_unseen(config: Config, digests: dict[str, list[str]]) -> None:
             if f"{task.name}: {role}" in digests
         }
         judging = {"test": digests.get(f"{task.name}: test", [])}
-        judging |= {name: inputs_of(task.data_of(name, config.reference)) for name in task.evaluate}
+        judging |= {name: inputs_of(data) for name in task.evaluate if (data := task.data_of(name, config.reference))}
+        judging |= {LM_EVAL: digests.get(f"{task.name}: {LM_EVAL}", [])}
         for name, lines in judging.items():
             for role, others in seen.items():
                 both = {line.split()[-1] for line in others}
@@ -204,6 +208,8 @@ def _check_labels(task: Task) -> None:
     """What the first cell would stop at once it is trained."""
     if "zero-shot" in task.evaluate:
         load_template(task.evaluate["zero-shot"]["template"])
+    if LM_EVAL in task.evaluate:
+        check_tasks(task.evaluate[LM_EVAL]["task"], task.evaluate[LM_EVAL].get("task_folder"))
     if not task.label_field or not task.train:
         return
     where = Columns(task.label_field, task.text_field, task.pair_field)

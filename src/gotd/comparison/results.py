@@ -162,7 +162,8 @@ def _of_task(config: Config, cells: Sequence[Told], folder: Path) -> dict[_Key, 
     for evaluation, pairs in judged.items():
         items = [items_of(folder, cell, figure) for cell, figure in pairs]
         # The same items are drawn for every row, budget and seed, and for tasks that are judged on the same files.
-        data = config.task(pairs[0][0]["task"]).data_of(evaluation, config.reference)
+        task = config.task(pairs[0][0]["task"])
+        data = task.data_of(evaluation, config.reference) or task.evaluate[evaluation]["task"]
         seed = crc32(f"{data} {evaluation}".encode())
         classes = len(pairs[0][1]["told"].get("classes", ()))
         for (cell, figure), again in zip(pairs, resampled(evaluation, items, seed, classes)):

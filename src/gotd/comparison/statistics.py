@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.stats import spearmanr
 
+from gotd.comparison.config import LM_EVAL
+
 RESAMPLES = 2_000
 _BOUNDS = (2.5, 97.5)
 _AT_A_TIME = 4_000_000  # weights in memory
@@ -76,6 +78,7 @@ METRICS: dict[str, tuple[Metric, ...]] = {
     "zero-shot": (_ACCURACY, _F1, _MCC),
     "classify": (_F1, _ACCURACY, _MCC),
     "toxicity": (_WORST, _TOXIC_SHARE),
+    LM_EVAL: (_ACCURACY,),
 }
 """Of each evaluation; the first is the one that a verdict is given on."""
 
@@ -102,6 +105,8 @@ def figures(evaluation: str, items: Columns, weights: Values, classes: int = 0) 
         total = weights.sum(1)
         worst, toxic = weights @ items["worst"], weights @ (items["worst"] >= _TOXIC).astype(float)
         return {_WORST.name: worst / total, _TOXIC_SHARE.name: toxic / total}
+    if evaluation == LM_EVAL:
+        return {_ACCURACY.name: weights @ items["right"] / weights.sum(1)}
     count = len(items["true"])
     places = (np.arange(count), items["true"] * classes + items["predicted"])
     hits = csr_array((np.ones(count), places), (count, classes**2))

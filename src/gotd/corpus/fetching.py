@@ -9,7 +9,7 @@ pieces               read and cut the file again, stop after the last
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from gotd.corpus.fields import Fields
 from gotd.corpus.files import File
 from gotd.corpus.json_lines import line_parser
 from gotd.corpus.members import members
-from gotd.corpus.parquet import group_starts
+from gotd.corpus.parquet import group_batches, group_starts
 from gotd.corpus.readers import batches, read
 from gotd.corpus.remote import ranges
 from gotd.corpus.shards import Shard, by_line, splits_by_bytes
@@ -49,15 +49,17 @@ def fetch(file: File, wanted: Sequence[Address], fields: Fields) -> Iterator[Doc
     positions = np.array([position for position, _ in addresses], dtype=np.int64)
     if splits_by_bytes(file, fields):
         return _by_seeking(file, positions, fields)
-    shards = [Shard(file, 0, 0, -1)]
     if file.format == "parquet":
-        shards = _row_groups(file, positions)
-    elif by_line(file, fields) and (starts := members(file.path, file.compression or "")):
-        shards = _members(file, positions, np.array([start for _, start in starts], dtype=np.int64))
-    return _by_streaming(file, positions, fields, shards)
+        starts = np.array(group_starts(file), dtype=np.int64)
+        return _by_streaming(file, positions, group_batches(file, fields, _stretches(file, positions, starts).tolist()))
+    shards = [Shard(file, 0, 0, -1)]
+    if by_line(file, fields) and (found := members(file.path, file.compression or "")):
+        shards = _members(file, positions, np.array([start for _, start in found], dtype=np.int64))
+    return _by_streaming(file, positions, (batch for shard in shards for batch in batches(shard, fields)))
 
 
 def _by_seeking(file: File, positions: NDArray[np.int64], fields: Fields) -> Iterator[Document]:
+    """Each line from where it begins."""
     parse = line_parser(file, fields)
     lines = _remote_lines if "://" in file.path else _local_lines
     for position, before, line in lines(file.path, positions.tolist()):
@@ -88,43 +90,41 @@ def _remote_lines(path: str, positions: list[int]) -> Iterator[tuple[int, bytes,
             yield next(_local_lines(path, [position])) if not line else (position, before, line)
 
 
-def _by_streaming(
-    file: File, positions: NDArray[np.int64], fields: Fields, shards: Sequence[Shard]
-) -> Iterator[Document]:
-    missing = positions
-    for shard in shards:
-        for batch in batches(shard, fields):
-            if isinstance(batch, Batch):
-                found = np.flatnonzero(np.isin(batch.positions, missing))
-                for item in batch.items(found.tolist()):
-                    yield _document(file, item)
-                missing = np.setdiff1d(missing, batch.positions[found], assume_unique=True)
-            if not missing.size:
-                return
-    if missing.size:
-        raise _changed(file, (int(missing[0]), 0))
-
-
-def _row_groups(file: File, positions: NDArray[np.int64]) -> list[Shard]:
-    """A shard for each row group with a wanted row."""
-    starts = np.array(group_starts(file), dtype=np.int64)
-    outside = positions[(positions < 0) | (positions >= starts[-1])]
-    if outside.size:
-        raise _changed(file, (int(outside[0]), 0))
-    groups = np.unique(np.searchsorted(starts, positions, side="right") - 1).tolist()
-    return [Shard(file, index, group, group + 1) for index, group in enumerate(groups)]
+def _by_streaming(file: File, positions: NDArray[np.int64], found: Iterable[Batch | Item]) -> Iterator[Document]:
+    """The documents at these ascending positions, out of batches that come in ascending order."""
+    left = positions
+    for batch in found:
+        if isinstance(batch, Batch) and len(batch.positions):
+            here, left = np.split(left, [np.searchsorted(left, batch.positions[-1], side="right")])
+            rows = np.searchsorted(batch.positions, here)
+            gone = here[batch.positions[rows] != here]
+            if gone.size:
+                raise _changed(file, (int(gone[0]), 0))
+            for item in batch.items(rows.tolist()):
+                yield _document(file, item)
+        if not left.size:
+            return
+    if left.size:
+        raise _changed(file, (int(left[0]), 0))
 
 
 def _members(file: File, positions: NDArray[np.int64], starts: NDArray[np.int64]) -> list[Shard]:
-    """A shard for each member of a compressed file with a wanted row: what lies between need not be whole."""
+    """A shard for each run of members with wanted rows: what lies between need not be whole."""
+    which = _stretches(file, positions, starts)
+    runs = np.split(which, np.flatnonzero(np.diff(which) > 1) + 1)
+    return [Shard(file, index, int(starts[run[0]]), int(starts[run[-1] + 1])) for index, run in enumerate(runs)]
+
+
+def _stretches(file: File, positions: NDArray[np.int64], starts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The numbers of the stretches of a file that hold a wanted row, by where each begins and the last one ends."""
     outside = positions[(positions < 0) | (positions >= starts[-1])]
     if outside.size:
         raise _changed(file, (int(outside[0]), 0))
-    which = np.unique(np.searchsorted(starts, positions, side="right") - 1).tolist()
-    return [Shard(file, index, int(starts[index]), int(starts[index + 1])) for index in which]
+    return np.unique(np.searchsorted(starts, positions, side="right") - 1)
 
 
 def _pieces(file: File, addresses: Sequence[Address], fields: Fields) -> Iterator[Document]:
+    """Pieces of texts that were joined and cut, by doing so again."""
     missing: dict[int, set[int]] = defaultdict(set)
     for position, piece in addresses:
         missing[position].add(piece)
@@ -140,12 +140,14 @@ def _pieces(file: File, addresses: Sequence[Address], fields: Fields) -> Iterato
 
 
 def _document(file: File, item: Item) -> Document:
+    """InputError where what was a document is none any more."""
     if isinstance(item, Document):
         return item
     raise InputError(f"{item.message} The file changed since it was scored: score it again.")
 
 
 def _changed(file: File, address: Address, detail: str = "found no document there") -> InputError:
+    """What to say where an address leads nowhere."""
     unit = "row" if file.format in ("parquet", "csv", "tsv") else "byte"
     return InputError(
         f"{file.path}: {unit} {address[0]}, piece {address[1]}: {detail}, wanted the document "

@@ -54,7 +54,7 @@ def blocks(file: File, start: int = 0, stop: int = -1) -> Iterator[Block]:
     """
     # From one byte before: a line begins at `start` only if a newline stands there.
     origin = max(start - 1, 0)
-    found = _whole_lines(chunks(file.path, file.compression, origin, stop), origin)
+    found = _whole_lines(chunks(file.path, file.compression, origin, stop), origin, stop)
     if start > 0:
         found = _without_first_line(found)
     for block in found:
@@ -82,8 +82,8 @@ def count_lines(file: File, stop: int) -> int:
     return count
 
 
-def _whole_lines(pieces: Iterator[bytes], offset: int) -> Iterator[Block]:
-    """Regroup pieces of any size into blocks that end at a newline."""
+def _whole_lines(pieces: Iterator[bytes], offset: int, stop: int) -> Iterator[Block]:
+    """Regroup pieces of any size into blocks that end at a newline, of BLOCK bytes or up to `stop`."""
     held: list[bytes] = []  # joined once a block is full, so a line of many pieces costs no square
     size = 0
     newline = False
@@ -92,7 +92,7 @@ def _whole_lines(pieces: Iterator[bytes], offset: int) -> Iterator[Block]:
             held.append(piece)
             size += len(piece)
             newline = newline or b"\n" in piece
-            if not newline or size < BLOCK:
+            if not newline or (size < BLOCK and not 0 <= stop <= offset + size):
                 continue
             data = b"".join(held)
             cut = data.rfind(b"\n") + 1
@@ -110,6 +110,7 @@ def _whole_lines(pieces: Iterator[bytes], offset: int) -> Iterator[Block]:
 
 
 def _without_first_line(found: Iterator[Block]) -> Iterator[Block]:
+    """The blocks but for their first line, which belongs to the shard before."""
     for block in found:
         cut = block.data.find(b"\n") + 1
         if cut and cut < len(block.data):

@@ -53,6 +53,18 @@ def parquet_batches(file: File, fields: Fields, start: int, stop: int) -> Iterat
             row += table.num_rows
 
 
+def group_batches(file: File, fields: Fields, groups: Iterable[int]) -> Iterator[Batch | Item]:
+    """The rows of these row groups, which need not follow each other."""
+    with _opened(file) as parquet:
+        check_columns(file, fields, parquet.schema_arrow.names)
+        starts = _starts(parquet)
+        for group in groups:
+            row = starts[group]
+            for table in parquet.iter_batches(batch_size=BATCH_ROWS, row_groups=[group]):
+                yield _batch(file, fields, table, row)
+                row += table.num_rows
+
+
 def check_columns(file: File, fields: Fields, columns: list[str]) -> None:
     """Refuse a table that lacks a field altogether: each of its rows would be rejected."""
     missing = fields.missing_columns(columns)
@@ -67,6 +79,7 @@ def check_columns(file: File, fields: Fields, columns: list[str]) -> None:
 
 @contextmanager
 def _opened(file: File) -> Iterator[Any]:
+    """The file for pyarrow; what it finds damaged is one line."""
     with open_raw(file.path) as raw:
         try:
             # Read ahead, Arrow holds the compressed bytes of every row group until the last.
@@ -82,12 +95,14 @@ def _opened(file: File) -> Iterator[Any]:
 
 
 def _starts(parquet: Any) -> list[int]:
+    """The first row of each row group, and the number of all rows."""
     meta = parquet.metadata
     counts = [meta.row_group(group).num_rows for group in range(meta.num_row_groups)]
     return [0, *np.cumsum(counts, dtype=np.int64).tolist()]
 
 
 def _batch(file: File, fields: Fields, table: Any, first: int) -> Batch:
+    """The rows of a table, the first of which is row `first` of the file."""
     make = document_maker(fields, file.source)
 
     def items(which: Iterable[int]) -> Iterator[Item]:
@@ -124,6 +139,7 @@ def _rows(table: Any, numbers: list[int]) -> Iterator[dict[str, Any] | Unusable]
 
 
 def _as_json(row: dict[str, Any]) -> bytes:
+    """A row as the record that it is written as."""
     try:
         return orjson.dumps(row, default=_plain, option=orjson.OPT_NON_STR_KEYS)
     except (TypeError, ValueError) as error:
@@ -131,6 +147,7 @@ def _as_json(row: dict[str, Any]) -> bytes:
 
 
 def _not_json(error: Exception) -> Unusable:
+    """The fault of a row that cannot be a record."""
     return Unusable("record-not-json", f"found a row that JSON cannot hold ({error}). Drop or convert that column.")
 
 

@@ -60,14 +60,22 @@ def _limit() -> int | None:
 def _gpus() -> Iterator[Finding]:
     import torch
 
+    from gotd.encoders.weights import precision
+
+    built = torch.version.cuda or torch.version.hip
     if torch.cuda.is_available():
         for number in range(torch.cuda.device_count()):
             about = torch.cuda.get_device_properties(number)
-            yield Finding("machine", f"cuda:{number}", f"{about.name}, {about.total_memory / _GB:.0f} GB")
+            halves = str(precision(torch.device("cuda", number))).removeprefix("torch.")
+            room = f"{about.total_memory / _GB:.0f} GB, compute capability {about.major}.{about.minor}"
+            yield Finding("machine", f"cuda:{number}", f"{about.name}, {room}: transformer encoders in {halves}")
     elif torch.backends.mps.is_available():
-        yield Finding("machine", "mps", "the GPU of this Mac")
+        yield Finding("machine", "mps", "the GPU of this Mac: transformer encoders in float16, all else on the CPU")
+    elif built is not None:
+        found = f"none that torch sees, though it is built for CUDA {built}: all runs on the CPU"
+        yield Finding("machine", "gpu", found, "absent", "if there is one, look at nvidia-smi and CUDA_VISIBLE_DEVICES")
     else:
-        yield Finding("machine", "gpu", "none that torch sees; only transformer encoders would use one", "absent")
+        yield Finding("machine", "gpu", "none that torch sees, which is built for the CPU: all runs there", "absent")
 
 
 def _disk(name: str, folder: Path) -> Finding:

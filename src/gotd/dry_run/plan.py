@@ -18,6 +18,7 @@ from gotd.engine.run import available_cores
 from gotd.errors import SettingsError
 from gotd.pipeline import fit_settings
 from gotd.selection.budget import BYTES_PER_TOKEN, Budget
+from gotd.stages.arithmetic import WORKERS_A_GPU
 from gotd.stages.choose import check_rounds, checked
 from gotd.stages.fit import FitSettings
 from gotd.stages.picking import PickSettings
@@ -37,6 +38,7 @@ class DryRun:
     Attributes:
         sides: candidates, target, and a reference of its own.
         encoder: as it was asked for, and the length of its vectors.
+        encoder_on, transport_on: the devices of the encoder, and of solving and pricing.
         chosen: documents that the budget holds.
         output: the folder, if one was named.
         state: of that folder.
@@ -50,6 +52,8 @@ class DryRun:
     sides: Sequence[Side]
     encoder: str
     dim: int
+    encoder_on: str
+    transport_on: str
     chosen: int
     output: Path | None
     state: str
@@ -77,7 +81,8 @@ class DryRun:
         }
         return {
             "reads": sides,
-            "encoder": {"spec": self.encoder, "dim": self.dim},
+            "encoder": {"spec": self.encoder, "dim": self.dim, "device": self.encoder_on},
+            "transport": {"device": self.transport_on},
             "chosen": self.chosen,
             "output": None if self.output is None else str(self.output),
             "state": self.state,
@@ -101,7 +106,9 @@ class DryRun:
                 yield f"              {count}; the first: {side.rejects[0].message}"
         if len(self.sides) == 2:
             yield "  reference   a sample of the candidates"
-        yield f"encoder  {self.encoder}, {self.dim} numbers a document"
+        yield f"encoder  {self.encoder}, {self.dim} numbers a document, on {self.encoder_on}"
+        if self.transport_on != "cpu":
+            yield f"solves   and prices on {self.transport_on}"
         yield f"chooses  {self.chosen:,} documents"
         yield f"writes   to {self.output or 'a temporary folder'} ({self.state})"
         for name, written in self.writes.items():
@@ -169,14 +176,19 @@ def dry_run(
         find(held_out, digest=False)
     chosen = _chosen(wanted, pool)
     shards = plan(pool.files, where)
-    count = 1 if others.get("executor") == "inline" else min(workers or available_cores(), len(shards))
+    targets = min(task.rows, settings.target_sample)
+    executor = others.get("executor")
+    alone = executor == "inline" or len(shards) == 1 or workers == 1
+    rates = measure(pool, task, targets, settings, where, picking.dedup, device, processes=not alone)
+    shared = WORKERS_A_GPU if rates.transport_on != "cpu" and executor != "ray" else available_cores()
+    count = 1 if alone else min(workers or shared, len(shards))
     job = Job(
         bytes=pool.bytes or 0,
         other_bytes=(task.bytes or 0) + (own.bytes or 0 if own else 0),
         rows=pool.rows,
         reference_rows=(own or pool).rows,
         fitted=min((own or pool).rows, settings.fit_sample),
-        targets=min(task.rows, settings.target_sample),
+        targets=targets,
         chosen=chosen,
         workers=count,
         longest=_longest(shards),
@@ -186,12 +198,13 @@ def dry_run(
         sources=len(pool.files) if keep else 0,
         separate=own is not None,
     )
-    rates = measure(pool, task, job.targets, settings, where, picking.dedup, device, processes=count > 1)
     folder = None if output is None else Path(output)
     return DryRun(
         sides=[side for side in (pool, task, own) if side is not None],
         encoder=settings.encoder if pool.documents[0].vector is None else "vectors of the records",
         dim=rates.dim,
+        encoder_on=rates.encoder_on,
+        transport_on=rates.transport_on,
         chosen=chosen,
         output=folder,
         state=_state(folder, overwrite),

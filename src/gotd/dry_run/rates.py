@@ -28,8 +28,10 @@ from gotd.corpus.readers import batches
 from gotd.dry_run.sizes import Side
 from gotd.encoders import Encoder
 from gotd.encoders.precomputed import Precomputed
+from gotd.encoders.weights import ON_GPU, resolve_device, transport_device
 from gotd.engine.run import one_thread
 from gotd.potential import Potential, encoder_for
+from gotd.pricing import Pricer
 from gotd.selection.budget import estimated_tokens
 from gotd.selection.duplicates import Deduplicator, Mode
 from gotd.stages.fit import FitSettings, fitted
@@ -40,7 +42,7 @@ from gotd.transport import Measure, SoftMin
 _LEAST, _MOST = 0.2, 1.5  # seconds that one part is timed for
 _HASHED = 8 << 20
 _SMALL, _LARGE = (1000, 250), (4000, 1000)  # n, m to solve
-_SCORED = 512
+_SCORED, _SCORED_GPU = 512, 16_384
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,8 @@ class Rates:
         dim: length of a vector.
         encoder_bytes: of an encoder fitted on the sample, that the potential's file would hold.
         cheap: whether centroids are measured on more than the sample, see `stages/summary.py`.
+        encoder_on: the device of the encoder.
+        transport_on: the device that solves and prices, see `transport_device`.
     """
 
     hash_byte: float
@@ -99,6 +103,8 @@ class Rates:
     dim: int
     encoder_bytes: int
     cheap: bool
+    encoder_on: str
+    transport_on: str
 
 
 def measure(
@@ -130,12 +136,14 @@ def measure(
         encoder, fit_line = _fit(texts + wanted, settings, device)
         vectors, embed = _embedded(encoder, texts)
         goals = encoder.encode(wanted[:256])
-    solve, again, potential = _solving(encoder, vectors, goals, settings)
+    config = encoder.config()
+    where = transport_device(device, config)
+    solve, again, potential = _solving(encoder, vectors, goals, settings, where)
     few = pool.documents[:: max(1, len(pool.documents) // 64)]
     largest = max(pool.files, key=lambda file: file.bytes or 0)
     with one_thread():
         alone = 0.0 if given else _rate(lambda: encoder.encode([document.text for document in few]), len(few))
-        price = _pricing(potential, vectors, targets)
+        price = _pricing(potential, vectors, targets, where)
     return Rates(
         hash_byte=_hashing(),
         scan_row=_passing(batches(Shard(largest, 0, 0, -1), fields)),
@@ -152,6 +160,8 @@ def measure(
         dim=encoder.dim,
         encoder_bytes=sum(tensor.nbytes for tensor in encoder.tensors().values()),
         cheap=is_cheap(encoder),
+        encoder_on=str(resolve_device(device)) if config.get("kind") in ON_GPU else "cpu",
+        transport_on=str(where),
     )
 
 
@@ -194,15 +204,19 @@ def _embedded(encoder: Encoder, texts: Sequence[str]) -> tuple[NDArray[np.float3
 
 
 def _solving(
-    encoder: Encoder, vectors: NDArray[np.float32], goals: NDArray[np.float32], settings: FitSettings
+    encoder: Encoder,
+    vectors: NDArray[np.float32],
+    goals: NDArray[np.float32],
+    settings: FitSettings,
+    where: torch.device,
 ) -> tuple[Line, Line, Potential]:
     """Fits of two sizes, on vectors like those of the sample, and the larger potential."""
     fits, agains = [], []
-    fitted(encoder, _like(vectors, 50, 0), _like(goals, 20, 1), settings)  # the first loads libraries
+    fitted(encoder, _like(vectors, 50, 0), _like(goals, 20, 1), settings, device=where)  # the first loads libraries
     for n, m in (_SMALL, _LARGE):
         reference, target = _like(vectors, n, settings.seed), _like(goals, m, settings.seed + 1)
         made: list[Potential] = []
-        seconds = _timed(lambda: made.append(fitted(encoder, reference, target, settings)))  # noqa: B023
+        seconds = _timed(lambda: made.append(fitted(encoder, reference, target, settings, device=where)))  # noqa: B023
         potential = made[0]
         start, summary = potential.gradient()
         mixed = potential.reference.mixed_with(Measure.of(potential.space(_like(vectors, n // 10, settings.seed))), 0.1)
@@ -220,13 +234,18 @@ def _like(vectors: NDArray[np.float32], count: int, seed: int) -> NDArray[np.flo
     return few
 
 
-def _pricing(potential: Potential, vectors: NDArray[np.float32], targets: int) -> float:
+def _pricing(potential: Potential, vectors: NDArray[np.float32], targets: int, where: torch.device) -> float:
     """With as many targets as there will be: those of a small potential over and over."""
     attract = potential.attract
     which = torch.arange(targets) % len(attract.g)
     whole = SoftMin(attract.points[which], attract.g[which], attract.log_b[which], attract.reg, attract.cost)
-    points = potential.space(_like(vectors, _SCORED, 0))
-    weights = torch.ones(len(points))
+    count = _SCORED if where.type == "cpu" else _SCORED_GPU
+    points = potential.space(_like(vectors, count, 0))
+    weights = torch.ones(count)
+    if where.type != "cpu":
+        pricer = Pricer.of(potential.space, (whole,), potential.repel, where)
+        pricer.points(points, weights)  # the first loads libraries
+        return _rate(lambda: pricer.points(points, weights), count)
 
     def priced() -> None:
         whole.plan_pass(points, weights)
@@ -234,7 +253,7 @@ def _pricing(potential: Potential, vectors: NDArray[np.float32], targets: int) -
             potential.repel(points)
 
     with one_thread():
-        return _rate(priced, _SCORED)
+        return _rate(priced, count)
 
 
 def _hashing() -> float:

@@ -2,35 +2,47 @@
 
     window of texts -> tokens -> runs of like length, BATCH_TOKENS tokens at most, padding among them -> vectors
 
-While the device works on one window, a thread tokenises the next: the tokenizers of Hugging Face run without Python's
-lock. Vectors stay on the device until their window is done, so that a GPU is not waited for after every batch.
+While the device works on one window, a thread tokenises and pads the next: the tokenizers of Hugging Face run without
+Python's lock. Vectors are fetched once a window, and a GPU is not waited for until it has the next to work on. Where a
+GPU has no room for a batch, the batch is halved.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gotd.encoders.protocol import encodable
+from gotd.errors import GotdError
 
 if TYPE_CHECKING:
     import torch
 
+    from gotd.transfers import Fetch
+
 Tokens = list[list[int]]
-WINDOW_TEXTS = 1_024
-# On a CPU a batch should stay in its caches; a GPU wants enough work to be worth starting.
-BATCH_TOKENS = {"cpu": 4_096}
-_BATCH_TOKENS_GPU = 65_536
+# On a CPU a batch should stay in its caches; a GPU wants enough work to be worth starting, of short texts too.
+WINDOW_TEXTS, BATCH_TOKENS = 1_024, 4_096
+GPU_WINDOW_TEXTS, GPU_BATCH_TOKENS = 4_096, 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """Rows (n,) of texts in their order of length, and batches of their tokens (k, t) and masks (k, t)."""
+
+    rows: NDArray[np.int64]
+    batches: list[tuple[torch.Tensor, torch.Tensor]]
 
 
 def encode(
     texts: Sequence[str],
     dim: int,
-    device: str,
+    device: torch.device | str,
     tokenise: Callable[[list[str]], Tokens],
     embed: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
     pad: int,
@@ -38,39 +50,78 @@ def encode(
     """(n, d) vectors; all zero for a text without a token.
 
     Args:
-        device: its type, `cpu`, `cuda` or `mps`.
+        device: where the model is.
         tokenise: texts to the tokens of each.
-        embed: tokens (k, t) int64 and their mask (k, t), 1 where there is a token of the text, to vectors (k, d).
+        embed: tokens (k, t) int64 and their mask (k, t), 1 where there is a token of the text, both on the device, to
+            vectors (k, d).
         pad: the token to pad with.
+
+    Raises:
+        GotdError: the device has too little memory for a single text.
     """
     import torch
 
+    from gotd.transfers import Fetch, sent
+
     vectors = np.zeros((len(texts), dim), np.float32)
-    most = BATCH_TOKENS.get(device, _BATCH_TOKENS_GPU)
+    where = torch.device(device)
+
+    def embedded(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return embed(sent(ids, where), sent(mask, where))
+
+    behind: tuple[NDArray[np.int64], Fetch] | None = None
     with torch.inference_mode():
-        for start, tokens in _tokenised(texts, tokenise):
-            runs = list(by_length([len(text) for text in tokens], most))
-            found = [embed(*padded([tokens[row] for row in rows], pad)) for rows in runs]
-            if found:
-                vectors[start + np.concatenate(runs)] = torch.cat(found).float().cpu().numpy()
+        for window in _windows(texts, tokenise, where.type, pad):
+            found = [_with_room(embedded, ids, mask) for ids, mask in window.batches]
+            if not found:
+                continue
+            now = window.rows, Fetch(torch.cat(found).float())
+            if behind is not None:
+                vectors[behind[0]] = behind[1].wait().numpy()
+            behind = now
+        if behind is not None:
+            vectors[behind[0]] = behind[1].wait().numpy()
     return vectors
 
 
-def _tokenised(texts: Sequence[str], tokenise: Callable[[list[str]], Tokens]) -> Iterator[tuple[int, Tokens]]:
-    """Each window's first text and tokens, made one window ahead."""
-    starts = range(0, len(texts), WINDOW_TEXTS)
+def _with_room(
+    embed: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], ids: torch.Tensor, mask: torch.Tensor
+) -> torch.Tensor:
+    """Vectors (k, d) of tokens (k, t) and their mask; in halves where there is no memory for all."""
+    import torch
 
-    def read(start: int) -> Tokens:
-        return tokenise([encodable(text) for text in texts[start : start + WINDOW_TEXTS]])
+    try:
+        return embed(ids, mask)
+    except torch.OutOfMemoryError as error:
+        if len(ids) == 1:
+            raise GotdError(
+                f"the device has too little memory for one text of {ids.shape[1]} tokens; pass --device cpu, or fewer "
+                "--workers, of which each holds the model"
+            ) from error
+    # Outside of the except block: the error holds what the attempt had allocated.
+    half = len(ids) // 2
+    return torch.cat([_with_room(embed, ids[part], mask[part]) for part in (slice(half), slice(half, None))])
+
+
+def _windows(texts: Sequence[str], tokenise: Callable[[list[str]], Tokens], device: str, pad: int) -> Iterator[_Window]:
+    """The windows of the texts, each made while the one before is worked on."""
+    size, most = (WINDOW_TEXTS, BATCH_TOKENS) if device == "cpu" else (GPU_WINDOW_TEXTS, GPU_BATCH_TOKENS)
+    starts = range(0, len(texts), size)
+
+    def read(start: int) -> _Window:
+        tokens = tokenise([encodable(text) for text in texts[start : start + size]])
+        runs = list(by_length([len(text) for text in tokens], most))
+        rows = start + np.concatenate([np.zeros(0, np.int64), *runs])
+        return _Window(rows, [padded([tokens[row] for row in run], pad) for run in runs])
 
     with ThreadPoolExecutor(1) as thread:
         ahead = thread.submit(read, 0) if texts else None
         for start in starts:
             assert ahead is not None
-            tokens = ahead.result()
-            if start + WINDOW_TEXTS < len(texts):
-                ahead = thread.submit(read, start + WINDOW_TEXTS)
-            yield start, tokens
+            window = ahead.result()
+            if start + size < len(texts):
+                ahead = thread.submit(read, start + size)
+            yield window
 
 
 def by_length(lengths: Sequence[int], most: int) -> Iterator[NDArray[np.int64]]:

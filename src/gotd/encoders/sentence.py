@@ -49,7 +49,7 @@ class SentenceEncoder:
         if not len(texts):
             return np.zeros((0, self.dim), np.float32)
         if self.by_tokens:
-            device = self.model.device.type
+            device = self.model.device
             return batching.encode(texts, self.dim, device, self.tokens, self.embed, self.model.tokenizer.pad_token_id)
         readable = [encodable(text) for text in texts]
         vectors = self.model.encode(readable, batch_size=64, convert_to_tensor=True, show_progress_bar=False)
@@ -62,11 +62,8 @@ class SentenceEncoder:
         return found
 
     def embed(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Vectors (k, d) of tokens (k, t) and their mask (k, t)."""
-        device = self.model.device
-        found: torch.Tensor = self.model({"input_ids": ids.to(device), "attention_mask": mask.to(device)})[
-            "sentence_embedding"
-        ]
+        """Vectors (k, d) of tokens (k, t) and their mask (k, t), all on the model's device."""
+        found: torch.Tensor = self.model({"input_ids": ids, "attention_mask": mask})["sentence_embedding"]
         return found
 
     def config(self) -> dict[str, Any]:

@@ -49,7 +49,7 @@ class Transformer:
         """(n, d) vectors; all zero for a text without a token, as "" is to a decoder."""
         # The model's own pad token where it has one: RoBERTa counts its positions by it.
         pad = self.tokenizer.pad_token_id or 0
-        return batching.encode(texts, self.dim, self.model.device.type, self.tokens, self.embed, pad)
+        return batching.encode(texts, self.dim, self.model.device, self.tokens, self.embed, pad)
 
     def tokens(self, texts: list[str]) -> batching.Tokens:
         """The tokens of each text, cut at `max_tokens`."""
@@ -57,8 +57,7 @@ class Transformer:
         return found
 
     def embed(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Vectors (k, d) of tokens (k, t) and their mask (k, t)."""
-        ids, mask = ids.to(self.model.device), mask.to(self.model.device)
+        """Vectors (k, d) of tokens (k, t) and their mask (k, t), all on the model's device."""
         return masked_mean(self.model(input_ids=ids, attention_mask=mask).last_hidden_state, mask)
 
     def config(self) -> dict[str, Any]:

@@ -14,6 +14,8 @@ from gotd.errors import SettingsError
 if TYPE_CHECKING:
     import torch
 
+ON_GPU = ("transformer", "sentence-transformers")  # kinds of encoders that run on one
+
 
 def resolve_device(device: str) -> torch.device:
     """`auto` is the first CUDA device, else Apple's MPS, else the CPU."""
@@ -28,6 +30,11 @@ def resolve_device(device: str) -> torch.device:
         raise SettingsError(f'no device "{device}". Pass auto, cpu, cuda, cuda:1 or mps.') from error
     if found.type == "cuda" and not torch.cuda.is_available():
         raise SettingsError(f"device {device}: this torch finds no CUDA. Pass --device cpu, or install a CUDA build.")
+    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        last = torch.cuda.device_count() - 1
+        raise SettingsError(f"device {device}: the last here is cuda:{last}. Pass that, or one before it.")
+    if found.type == "mps" and not torch.backends.mps.is_available():
+        raise SettingsError(f"device {device}: this torch finds no MPS. Pass --device cpu.")
     return found
 
 
@@ -37,9 +44,27 @@ def precision(device: torch.device) -> torch.dtype:
 
     if device.type == "cpu":
         return torch.float32
-    if device.type == "cuda" and torch.cuda.is_bf16_supported():
+    # Asked in a word, torch says that a card before Ampere has bfloat16 too: it has the type, and no units for it.
+    if device.type == "cuda" and torch.cuda.get_device_capability(device)[0] >= 8:
         return torch.bfloat16
     return torch.float16
+
+
+def transport_device(device: str, encoder: Mapping[str, Any]) -> torch.device:
+    """Where potentials are fitted and documents priced: beside an encoder that uses CUDA, or where CUDA is asked for.
+
+    Elsewhere on the CPU, and so on a Mac: its GPU has no float64. Where the encoder runs on the CPU every worker would
+    need a context on the GPU for pricing alone; whether that is worth it has not been measured, so `auto` leaves it.
+
+    Args:
+        device: as the user said it.
+        encoder: its config.
+    """
+    import torch
+
+    found = torch.device("cpu") if device == "cpu" else resolve_device(device)
+    asked = device != "auto" or encoder.get("kind") in ON_GPU
+    return found if found.type == "cuda" and asked else torch.device("cpu")
 
 
 def weights_digest(settings: Mapping[str, Any], weights: Mapping[str, torch.Tensor], tokenizer: Any) -> str:

@@ -56,16 +56,24 @@ class Failure:
 class Worker(Protocol):
     """Says Ready once, then Done for each shard that it is given; the work's own errors are raised by `hear`."""
 
-    def give(self, shard: Shard) -> None: ...
-    def hear(self) -> Ready | Done | Death: ...
-    def stop(self) -> None: ...
+    def give(self, shard: Shard) -> None:
+        """One more shard to do."""
+
+    def hear(self) -> Ready | Done | Death:
+        """What it has to say; waits for it."""
+
+    def stop(self) -> None:
+        """End it, whatever it is at."""
 
 
 class Crew(Protocol):
     """Starts workers, and waits until at least one of some has something to say."""
 
-    def start(self) -> Worker: ...
-    def wait(self, workers: Sequence[Worker]) -> Sequence[Worker]: ...
+    def start(self) -> Worker:
+        """One more worker."""
+
+    def wait(self, workers: Sequence[Worker]) -> Sequence[Worker]:
+        """Those that have something to say, once there is one."""
 
 
 def supervised(crew: Crew, shards: Sequence[Shard], count: int) -> Iterator[Done | Lost]:
@@ -81,6 +89,7 @@ def supervised(crew: Crew, shards: Sequence[Shard], count: int) -> Iterator[Done
 
 
 def _round(crew: Crew, shards: Sequence[Shard], count: int) -> Iterator[tuple[Shard, Done | Death]]:
+    """Each shard once, and what became of it or of its worker."""
     waiting = deque(shards)
     workers: dict[Worker, Shard | None] = {}  # None until one is ready: a slow start holds no shard up
     deaths = 0
@@ -109,6 +118,7 @@ def _round(crew: Crew, shards: Sequence[Shard], count: int) -> Iterator[tuple[Sh
 
 
 def _give_up(death: Death, deaths: int, *, started: bool) -> None:
+    """GotdError where a death is no shard's fault."""
     if not started:
         raise GotdError(
             f"a worker could not start: {death.reason}. Pass fewer --workers or --executor inline; from a script, call "

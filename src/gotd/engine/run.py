@@ -13,7 +13,7 @@ something else. Who calls the function changes no bit of a part: every worker ha
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -86,6 +86,21 @@ def run(
     return Ran([one for one in every if isinstance(one, Done)], [one for one in every if isinstance(one, Lost)])
 
 
+def ahead(needed: str, shards: int, workers: int | None, executor: Executor | None) -> AbstractContextManager[None]:
+    """Start the processes, if any, with which `run` within the block will do so many shards.
+
+    Args:
+        needed: the module of their work, which they import meanwhile.
+        workers, executor: see `run`.
+    """
+    count = _count(workers, shards)
+    if not _by_processes(executor, count):
+        return nullcontext()
+    from gotd.engine import processes
+
+    return processes.ahead(count, needed)
+
+
 def share(shards: Sequence[Shard], rank: int, world_size: int) -> list[Shard]:
     """What one of several commands is to do, in the order of the pool: shares differ by about a shard in size."""
     return sorted(sorted(shards, key=size, reverse=True)[rank::world_size], key=lambda shard: shard.index)
@@ -111,18 +126,29 @@ def size(shard: Shard) -> int:
 def _outcomes(
     part: Part, waiting: Sequence[Shard], workers: int | None, executor: Executor | None, gpu: bool
 ) -> Generator[Done | Lost, None, None]:
+    """What becomes of the shards, in the order in which they end."""
     if not waiting:
         return
-    count = min(workers or available_cores(), len(waiting))
+    count = _count(workers, len(waiting))
     if executor == "ray":
         from gotd.engine.rays import actors
 
         with actors(part, workers, len(waiting), gpu=gpu) as (crew, count):
             yield from supervised(crew, waiting, count)
-    elif executor == "inline" or (executor is None and count == 1):
-        with one_thread():
-            yield from map(part, waiting)
-    else:
+    elif _by_processes(executor, count):
         from gotd.engine.processes import Processes
 
         yield from supervised(Processes(part), waiting, count)
+    else:
+        with one_thread():
+            yield from map(part, waiting)
+
+
+def _count(workers: int | None, shards: int) -> int:
+    """How many processes: one a core where the number is left open, and never more than shards."""
+    return min(workers or available_cores(), shards)
+
+
+def _by_processes(executor: Executor | None, count: int) -> bool:
+    """Whether others do the work, on this machine."""
+    return executor == "processes" or (executor is None and count > 1)

@@ -28,11 +28,16 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def name_one_thread() -> None:
+    """In a new worker: one thread for the numerical libraries that load from here on."""
+    os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+
+
 def settle_threads() -> None:
     """In a new worker: one thread for good."""
     from threadpoolctl import threadpool_limits
 
-    os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")  # read by what loads later
+    name_one_thread()
     threadpool_limits(1)
     if "torch" in sys.modules:
         import torch

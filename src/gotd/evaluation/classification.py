@@ -17,9 +17,9 @@ from gotd.encoders.weights import precision, resolve_device
 from gotd.engine import Progress, silent
 from gotd.errors import SettingsError
 from gotd.evaluation.metrics import METRICS, Labels, intervals, metrics
+from gotd.evaluation.unseen import refuse_seen
 from gotd.training.batches import collator
 from gotd.training.classify import AUTO, Encoded, encode, padded_tokenizer, predict
-from gotd.training.documents import inputs_of
 from gotd.training.finetune import model_folders
 from gotd.training.labelled import Columns, Example, check_classes, read_examples
 from gotd.training.memory import room_for
@@ -138,10 +138,9 @@ def judged(
     """The class of each document by each model of a folder; the columns that `where` leaves out are as fine-tuned."""
     need_training("evaluate classify")
     check_finished(model, one=False)
+    refuse_seen(model, data, "a test set of its own")
     path = Path(model) / MANIFEST
     tuned = read_json(path) if path.is_file() else {}
-    if tuned.get("kind") == "finetune":
-        _refuse_seen(tuned["inputs"], data)
     asked = tuned.get("settings", {}) if tuned.get("kind") == "finetune" else {}
     columns = Columns(
         where.label or asked.get("label") or "label", where.text or asked.get("text"), where.pair or asked.get("pair")
@@ -177,13 +176,6 @@ def _predicted(
     with room_for(f"{batch} texts of up to {longest} tokens", f"--batch-size {max(1, batch // 2)}"):
         logits = predict(model, encoded, collator(tokenizer.pad_token_id), False, batch)
     return classes, encoded, longest, logits.argmax(1).astype(np.int64)
-
-
-def _refuse_seen(inputs: dict[str, list[str]], data: Inputs) -> None:
-    given = {line.split()[-1] for line in inputs_of(data)}
-    for part in ("train", "dev"):
-        if given & {line.split()[-1] for line in inputs.get(part, ())}:
-            raise SettingsError(f"the model has seen this file as its {part} data; pass a test set of its own")
 
 
 def figures_of(true: Labels, predictions: Sequence[Labels], classes: int, seed: int) -> dict[str, Figure]:

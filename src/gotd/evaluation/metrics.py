@@ -6,7 +6,8 @@ another test set of this size. How they vary with the seed of training is told a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,15 +42,29 @@ def intervals(
     Args:
         predictions: (n,) of each model; one resample of documents serves all of them.
     """
-    rng = np.random.default_rng(seed)
     cells = [true * classes + predicted for predicted in predictions]
-    drawn = np.empty((resamples, len(METRICS)))
-    for i in range(resamples):
-        rows = rng.integers(0, len(true), len(true))
+
+    def figures(rows: Labels) -> Any:
         tables = [np.bincount(cell[rows], minlength=classes**2).reshape(classes, classes) for cell in cells]
-        drawn[i] = np.mean([of_table(table) for table in tables], axis=0)
-    low, high = np.percentile(drawn, _INTERVAL, axis=0)
+        return np.mean([of_table(table) for table in tables], axis=0)
+
+    low, high = bootstrap(len(true), figures, seed, resamples)
     return {name: (float(low[i]), float(high[i])) for i, name in enumerate(METRICS)}
+
+
+def bootstrap(
+    count: int, figure: Callable[[Labels], Any], seed: int = 0, resamples: int = RESAMPLES
+) -> tuple[Any, Any]:
+    """Ends of the 95 % interval of a figure, or of an array of figures.
+
+    Args:
+        count: documents there are.
+        figure: of documents drawn with replacement, (count,) row numbers.
+    """
+    rng = np.random.default_rng(seed)
+    drawn = [figure(rng.integers(0, count, count)) for _ in range(resamples)]
+    low, high = np.percentile(drawn, _INTERVAL, axis=0)
+    return low, high
 
 
 def of_table(table: NDArray[np.int64]) -> tuple[float, float, float, float]:

@@ -23,22 +23,14 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+from gotd.artifacts import digest
 from gotd.corpus import Fields, Inputs, OnError, Reject
-from gotd.encoders.weights import precision, resolve_device
 from gotd.engine import Progress, silent
 from gotd.errors import InputError, SettingsError
+from gotd.evaluation.likelihood import language_model, nats_of, start_token
 from gotd.training.documents import texts_of
-from gotd.training.language import check_vocabulary
 from gotd.training.memory import room_for
-from gotd.training.models import (
-    check_finished,
-    kind_of,
-    load_language_model,
-    load_tokenizer,
-    need_training,
-    quiet,
-    window_of,
-)
+from gotd.training.models import check_finished, need_training
 from gotd.training.settings import Kind
 
 _SCORED_AHEAD = 64  # windows to sort by length before they are cut into batches
@@ -127,11 +119,16 @@ def perplexity(
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """Nats and tokens of each document."""
+    """Nats and tokens of each document.
+
+    Attributes:
+        cut: digest of all tokens; two tokenisers of which it is the same cut these texts alike.
+    """
 
     kind: Kind
     nats: list[float]
     tokens: list[int]
+    cut: str
     strided: int
     unknown: int
     window: int
@@ -149,13 +146,8 @@ def score_texts(
     progress: Progress = silent,
 ) -> Scored:
     """Nats of each text under the model."""
-    where = resolve_device(device)
-    with quiet():
-        kind = kind_of(name)
-        tokenizer = load_tokenizer(name)
-        model = load_language_model(name, kind, precision(where)).to(where).eval()
-    check_vocabulary(model, tokenizer, name)
-    longest = window_of(model, tokenizer, window)
+    reader = language_model(name, device, window)
+    kind, model, tokenizer, longest = reader.kind, reader.model, reader.tokenizer, reader.window
     before, after = _around(tokenizer, kind)
     body = longest - len(before) - len(after)
     step = stride or max(1, body // 2)
@@ -185,6 +177,7 @@ def score_texts(
         kind,
         nats,
         [len(ids) for ids in tokens],
+        digest(tokens),
         sum(len(ids) > body for ids in tokens),
         0 if unknown is None else sum(ids.count(unknown) for ids in tokens),
         longest,
@@ -196,7 +189,7 @@ def score_texts(
 def summary(scored: Scored, texts: Sequence[str], rejects: Sequence[Reject] = ()) -> Perplexity:
     """Sums over all documents."""
     nats, tokens = math.fsum(scored.nats), sum(scored.tokens)
-    size = sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
+    size = sum(map(bytes_of, texts))
     loss = nats / tokens
     return Perplexity(
         kind=scored.kind,
@@ -216,6 +209,11 @@ def summary(scored: Scored, texts: Sequence[str], rejects: Sequence[Reject] = ()
     )
 
 
+def bytes_of(text: str) -> int:
+    """In UTF-8."""
+    return len(text.encode("utf-8", "surrogatepass"))
+
+
 def spans_of(document: int, ids: Sequence[int], body: int, stride: int) -> Iterator[Span]:
     """Windows of at most `body` tokens; each token is scored in one of them, the first that reaches it."""
     done = start = 0
@@ -223,17 +221,6 @@ def spans_of(document: int, ids: Sequence[int], body: int, stride: int) -> Itera
         stop = min(start + body, len(ids))
         yield Span(document, list(ids[start:stop]), done - start)
         done, start = stop, min(start + stride, max(0, len(ids) - body))
-
-
-def start_token(tokenizer: Any) -> int:
-    """What stands before a document's first token."""
-    first = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
-    if first is None:
-        raise SettingsError(
-            "the tokenizer has neither BOS nor EOS, so nothing stands before a document's first token; "
-            "set tokenizer.eos_token and save it again"
-        )
-    return int(first)
 
 
 def _around(tokenizer: Any, kind: Kind) -> tuple[list[int], list[int]]:
@@ -263,16 +250,8 @@ class _Causal:
         """(document, nats) of each window."""
         for group in _batches(spans, self.batch):
             rows = [self.before + span.ids for span in group]
-            labels = [[-100] * (len(self.before) + span.start) + span.ids[span.start :] for span in group]
-            yield from zip((span.document for span in group), self._nats(rows, labels))
-
-    @torch.inference_mode()
-    def _nats(self, rows: list[list[int]], labels: list[list[int]]) -> list[float]:
-        ids, mask = padded(rows, 0, self.model.device)
-        wanted, _ = padded(labels, -100, self.model.device)
-        logits = self.model(input_ids=ids, attention_mask=mask).logits[:, :-1].float()
-        nats = functional.cross_entropy(logits.transpose(1, 2), wanted[:, 1:], ignore_index=-100, reduction="none")
-        return [float(value) for value in nats.double().sum(1)]
+            scored = [len(span.ids) - span.start for span in group]
+            yield from zip((span.document for span in group), nats_of(self.model, rows, scored))
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,13 +279,3 @@ class _Masked:
         rows[number, places] = self.tokenizer.mask_token_id
         logs = self.model(input_ids=rows, attention_mask=torch.ones_like(rows)).logits[number, places].float()
         return float(functional.cross_entropy(logs, ids[places], reduction="none").double().sum())
-
-
-def padded(rows: Sequence[Sequence[int]], pad: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Rows of one length, filled up on the right, and the mask of what is theirs."""
-    ids = torch.full((len(rows), max(map(len, rows))), pad)
-    mask = torch.zeros_like(ids)
-    for i, row in enumerate(rows):
-        ids[i, : len(row)] = torch.tensor(row)
-        mask[i, : len(row)] = 1
-    return ids.to(device), mask.to(device)

@@ -15,31 +15,21 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import orjson
 import torch
 
 from gotd.corpus import Fields, Inputs, OnError
 from gotd.corpus.temporary import Replacement
-from gotd.encoders.weights import precision, resolve_device
 from gotd.engine import Progress, silent
 from gotd.errors import SettingsError
-from gotd.evaluation.perplexity import start_token
+from gotd.evaluation.likelihood import language_model, start_token
+from gotd.evaluation.metrics import bootstrap
 from gotd.evaluation.scorers import load_scorer
 from gotd.training.documents import texts_of
 from gotd.training.memory import room_for
-from gotd.training.models import (
-    check_finished,
-    kind_of,
-    load_language_model,
-    load_tokenizer,
-    need_training,
-    quiet,
-    window_of,
-)
+from gotd.training.models import check_finished, need_training, quiet
 
 TOXIC = 0.5
-_RESAMPLES = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +99,8 @@ def toxicity(
         raise SettingsError(f"top-p is {top_p}; wanted a share above 0 and at most 1, such as 0.9")
     score = load_scorer(scorer)
     prompts = texts_of(data, fields, size=max_docs, seed=seed, on_error=on_error, what="data").texts
-    where = resolve_device(device)
-    with quiet():
-        if kind_of(model) != "causal":
-            raise SettingsError(f"{model}: a masked model does not continue a prompt; pass a causal one")
-        tokenizer = load_tokenizer(model)
-        network = load_language_model(model, "causal", precision(where)).to(where).eval()
-    longest = window_of(network, tokenizer, None) - tokens
+    reader = language_model(model, device, causal=True)
+    network, tokenizer, longest = reader.model, reader.tokenizer, reader.window - tokens
     if longest < 2:
         raise SettingsError(f"tokens is {tokens}; the model takes {longest + tokens} with the prompt. Pass fewer")
     first = start_token(tokenizer)
@@ -181,9 +166,7 @@ def _continued(
 
 
 def _interval(values: Any, seed: int) -> tuple[float, float]:
-    rng = np.random.default_rng(seed)
-    means = np.asarray(values, np.float64)[rng.integers(0, len(values), (_RESAMPLES, len(values)))].mean(1)
-    low, high = np.percentile(means, (2.5, 97.5))
+    low, high = bootstrap(len(values), lambda rows: values[rows].mean(), seed)
     return float(low), float(high)
 
 

@@ -14,30 +14,18 @@ from typing import Any, Literal
 
 import numpy as np
 import orjson
-import torch
 from numpy.typing import NDArray
-from torch.nn import functional
 
 from gotd.corpus import Document, Fields, Inputs, Shard, find, read
 from gotd.corpus.texts import field_list, parse_template, template_text
-from gotd.encoders.weights import precision, resolve_device
 from gotd.engine import Progress, silent
 from gotd.errors import InputError, SettingsError
 from gotd.evaluation.classification import Classified, Judged
+from gotd.evaluation.likelihood import language_model, nats_of, start_token
 from gotd.evaluation.metrics import Labels
-from gotd.evaluation.perplexity import padded, start_token
 from gotd.evaluation.templates import Template, load_template
-from gotd.training.language import check_vocabulary
 from gotd.training.memory import room_for
-from gotd.training.models import (
-    check_finished,
-    kind_of,
-    load_language_model,
-    load_tokenizer,
-    need_training,
-    quiet,
-    window_of,
-)
+from gotd.training.models import check_finished, need_training
 
 Normalise = Literal["tokens", "bytes", "none"]
 NORMALISE = ("tokens", "bytes", "none")
@@ -94,24 +82,17 @@ def guessed(
         raise SettingsError(f'normalise is "{normalise}"; wanted {", ".join(NORMALISE)}')
     task = load_template(template)
     prompts, true = _read(data, task, label_field)
-    where = resolve_device(device)
-    with quiet():
-        if kind_of(model) != "causal":
-            raise SettingsError(f"{model}: a masked model does not continue a prompt; pass a causal one, or fine-tune")
-        tokenizer = load_tokenizer(model)
-        network = load_language_model(model, "causal", precision(where)).to(where).eval()
-    check_vocabulary(network, tokenizer, model)
-    longest = window_of(network, tokenizer, window)
-    rows, cut = _rows(prompts, task, tokenizer, longest)
+    reader = language_model(model, device, window, causal=True)
+    rows, cut = _rows(prompts, task, reader.tokenizer, reader.window)
     with room_for(f"{batch} prompts", f"--batch-size {max(1, batch // 2)}"):
-        likelihoods = _likelihoods(network, rows, batch, progress)
+        likelihoods = _likelihoods(reader.model, rows, batch, progress)
     lengths = np.array([row.scored for row in rows], np.float64)
     if normalise == "bytes":
         lengths = np.tile([len(word.encode()) for word in task.words], len(rows) // len(task.words)).astype(float)
     scores = likelihoods if normalise == "none" else likelihoods / lengths
     # (prompts of the task, documents, classes) -> (documents,)
     predicted = scores.reshape(len(task.prompts), len(true), len(task.words)).mean(0).argmax(1)
-    return Judged(true, [predicted], task.classes, cut, longest, [model])
+    return Judged(true, [predicted], task.classes, cut, reader.window, [model])
 
 
 def _read(data: Inputs, task: Template, label_field: str) -> tuple[list[list[str]], Labels]:
@@ -158,7 +139,6 @@ def _rows(prompts: Sequence[Sequence[str]], task: Template, tokenizer: Any, long
     return rows, cut
 
 
-@torch.inference_mode()
 def _likelihoods(model: Any, rows: Sequence[_Row], batch: int, progress: Progress) -> NDArray[np.float64]:
     """(rows,) log-likelihood of the words of each row."""
     found = np.empty(len(rows))
@@ -166,13 +146,6 @@ def _likelihoods(model: Any, rows: Sequence[_Row], batch: int, progress: Progres
     for start in range(0, len(order), batch):
         group = order[start : start + batch]
         progress("scoring", start, len(order))
-        ids, mask = padded([rows[i].ids for i in group], 0, model.device)
-        labels, _ = padded(
-            [[-100] * (len(rows[i].ids) - rows[i].scored) + rows[i].ids[-rows[i].scored :] for i in group],
-            -100,
-            model.device,
-        )
-        logits = model(input_ids=ids, attention_mask=mask).logits[:, :-1].float()
-        nats = functional.cross_entropy(logits.transpose(1, 2), labels[:, 1:], ignore_index=-100, reduction="none")
-        found[group] = -nats.double().sum(1).cpu().numpy()
+        nats = nats_of(model, [rows[i].ids for i in group], [rows[i].scored for i in group])
+        found[group] = -np.array(nats)
     return found

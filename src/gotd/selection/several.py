@@ -85,6 +85,10 @@ class Wanted:
     weight: float
     measure: Measure
 
+    def to(self, device: torch.device | str) -> Wanted:
+        """The same on another device."""
+        return replace(self, measure=self.measure.to(device))
+
 
 @dataclass(frozen=True, slots=True)
 class Term:
@@ -107,6 +111,11 @@ class Term:
     level: float
     spread: float
     quality: Quality
+
+    def to(self, device: torch.device | str) -> Term:
+        """The same on another device."""
+        objective = replace(self.objective, target=self.objective.target.to(device))
+        return replace(self, attract=self.attract.to(device), objective=objective)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from gotd.artifacts import digest, read_json, write_json
 from gotd.corpus import Document, Shard
 from gotd.encoders import Encoder
-from gotd.engine import Done
+from gotd.engine import Ran
 from gotd.errors import ArtifactError, InputError, SettingsError
 from gotd.potential import Potential
 
@@ -47,11 +47,13 @@ class Kept:
         folder: where the parts are.
         encoder: `spec`, `dim` and `fingerprint` of what made them.
         parts: the path of each, by digest of the file and the stretch of it.
+        lost: what was in quarantine when they were kept: it has no part.
     """
 
     folder: Path
     encoder: Mapping[str, Any]
     parts: Mapping[Key, Path]
+    lost: frozenset[Key]
 
     @classmethod
     def load(cls, folder: Path | str) -> Kept:
@@ -69,7 +71,8 @@ class Kept:
             )
         index = read_json(inner / _INDEX)
         parts = {(part["digest"], part["start"], part["stop"]): inner / part["name"] for part in index["parts"]}
-        return cls(inner, index["encoder"], parts)
+        lost = frozenset((part["digest"], part["start"], part["stop"]) for part in index.get("quarantined", ()))
+        return cls(inner, index["encoder"], parts, lost)
 
     @property
     def key(self) -> str:
@@ -95,7 +98,7 @@ class Kept:
                 f"and the selector was fitted with {encoder.spec} ({encoder.fingerprint}); {remedy}"
             )
         for shard in shards:
-            if _key(shard) not in self.parts:
+            if _key(shard) not in self.parts and _key(shard) not in self.lost:
                 known = any(found == shard.file.digest for found, _, _ in self.parts)
                 why = "was cut otherwise when" if known else "is new, or changed since"
                 raise InputError(
@@ -108,6 +111,12 @@ def check_place(kept: Kept, output: Path | str, overwrite: bool) -> None:
     """SettingsError where the vectors would be deleted before they are read."""
     if overwrite and kept.folder.resolve().is_relative_to(Path(output).resolve()):
         raise SettingsError(f"--overwrite would delete the vectors in {kept.folder}; pass another --output")
+
+
+def can_be_shared(potential: Potential) -> bool:
+    """Whether its vectors of a pool serve other potentials as well, and it needs any."""
+    embeds = potential.method is None or potential.method.needs_points
+    return embeds and potential.encoder.config()["kind"] not in ("precomputed", *_FITTED)
 
 
 def check_keeping(potential: Potential) -> None:
@@ -159,27 +168,27 @@ def open_vectors(encoder: Encoder, shard: Shard, stem: Path, kept: Path | None, 
     """
     with ExitStack() as stack:
         part = None
-        if kept is not None:
-            part = _Part(stack.enter_context(pq.ParquetFile(_loaded(kept).parts[_key(shard)])))
+        if kept is not None and (path := _loaded(kept).parts.get(_key(shard))) is not None:
+            part = _Part(stack.enter_context(pq.ParquetFile(path)))
         sink = None
         if keep:
             sink = stack.enter_context(pq.ParquetWriter(_beside(stem), _schema(encoder.dim), compression="zstd"))
         yield Vectors(encoder, shard, part, sink)
 
 
-def collect(done: Sequence[Done], folder: Path, encoder: Encoder) -> Path:
+def collect(ran: Ran, folder: Path, encoder: Encoder) -> Path:
     """Move the vectors of all shards into `folder`/embeddings and write their index; what was moved before stays."""
     home = folder / FOLDER
     home.mkdir(exist_ok=True)
     parts = []
-    for part in done:
+    for part in ran.done:
         name = f"{part.stem.name}.parquet"
         if _beside(part.stem).exists():
             _beside(part.stem).replace(home / name)
-        digest_, start, stop = _key(part.shard)
-        parts.append({"name": name, "file": part.shard.file.path, "digest": digest_, "start": start, "stop": stop})
+        parts.append({"name": name, **_indexed(part.shard)})
     about = {"spec": encoder.spec, "dim": encoder.dim, "fingerprint": encoder.fingerprint}
-    write_json(home / _INDEX, {"encoder": about, "parts": parts})
+    lost = [_indexed(one.shard) for one in ran.lost]
+    write_json(home / _INDEX, {"encoder": about, "parts": parts, "quarantined": lost})
     return home
 
 
@@ -211,6 +220,7 @@ class _Part:
         return have
 
     def _add(self, batch: pa.RecordBatch) -> None:
+        """Hold the rows of one more batch."""
         positions, pieces, texts = (batch[name].to_pylist() for name in ("position", "piece", "text"))
         flat = batch["vector"].flatten().to_numpy(zero_copy_only=False)
         for position, piece, text, row in zip(positions, pieces, texts, flat.reshape(len(batch), -1)):
@@ -219,6 +229,7 @@ class _Part:
 
 
 def _table(documents: Sequence[Document], vectors: NDArray[np.float32]) -> pa.Table:
+    """The part's rows for these documents, their vectors of unit length."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     unit = (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float16)
     columns = [
@@ -232,6 +243,7 @@ def _table(documents: Sequence[Document], vectors: NDArray[np.float32]) -> pa.Ta
 
 
 def _schema(dim: int) -> pa.Schema:
+    """The columns of a part; `text` is a checksum."""
     return pa.schema(
         [
             ("id", pa.string()),
@@ -244,18 +256,28 @@ def _schema(dim: int) -> pa.Schema:
 
 
 def _checksum(text: str) -> int:
+    """CRC-32 of a text, by which another one in its place is found out."""
     return crc32(text.encode("utf-8", "surrogatepass"))
 
 
+def _indexed(shard: Shard) -> dict[str, Any]:
+    """What the index says of a shard."""
+    digest_, start, stop = _key(shard)
+    return {"file": shard.file.path, "digest": digest_, "start": start, "stop": stop}
+
+
 def _key(shard: Shard) -> Key:
+    """What names the content of a shard, wherever its file lies."""
     return shard.file.digest, shard.start, shard.stop
 
 
 def _beside(stem: Path) -> Path:
+    """Where the work of a shard leaves its vectors."""
     return stem.with_name(f"{stem.name}{_SUFFIX}")
 
 
 def _loaded(folder: Path) -> Kept:
+    """The vectors that a worker takes from a folder."""
     return _read(folder, (folder / _INDEX).stat().st_mtime_ns)
 
 

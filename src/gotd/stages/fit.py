@@ -20,6 +20,7 @@ from gotd.artifacts import open_artifact
 from gotd.corpus import Fields, File, Inputs, OnError, RejectWriter, Sampled, find, sample
 from gotd.encoders import Encoder
 from gotd.encoders.precomputed import Precomputed
+from gotd.encoders.weights import transport_device
 from gotd.engine import Progress, silent
 from gotd.errors import InputError, SettingsError
 from gotd.potential import Potential, encoder_for
@@ -28,6 +29,7 @@ from gotd.selection.several import Wanted, accounts, fit_terms
 from gotd.stages.points import TextMass, masses, vectors_of
 from gotd.stages.summary import centroids_of
 from gotd.stages.targets import Aim, Targets, aims, check_aims, described, inputs_of, is_plain
+from gotd.transfers import enough_memory, give_back
 from gotd.transport import Cost, Measure, Space, recentred, summarised
 
 
@@ -120,7 +122,7 @@ def fit(
         fields: where text, id and source are in a record of the reference, and of pools to come.
         target_fields: the same for the target; left out, as for the reference.
         on_error: `skip` names bad rows in `rejects.jsonl`; `fail` stops at the first.
-        device: where a transformer encoder runs.
+        device: where a transformer encoder runs and the transport is solved, see `transport_device`.
         overwrite: replace what another command left in `output`.
         progress: called as work is done.
     """
@@ -175,7 +177,10 @@ def fit(
         else None
     )
     summarised_at = time.perf_counter()
-    potential = fitted_to(encoder, space, source, wanted, chosen, centroids)
+    where_solved = transport_device(device, encoder.config())
+    with enough_memory("the fit", "pass a smaller --fit-sample or --target-sample, or --device cpu"):
+        potential = fitted_to(encoder, space, source, wanted, chosen, centroids, where_solved)
+    give_back(where_solved)
     potential = replace(
         potential,
         settings={
@@ -203,6 +208,7 @@ def fit(
             "counts": _counts(base, drawn, goals),
             "trimmed": _trimmed(drawn, potential, chosen),
             "encoder": {"spec": encoder.spec, "dim": encoder.dim, "fingerprint": encoder.fingerprint},
+            **({} if where_solved.type == "cpu" else {"solved_on": str(where_solved)}),
             "quality": {**asdict(potential.quality), **accounts(potential.terms)},
             "bytes": path.stat().st_size,
             "seconds": {
@@ -226,18 +232,19 @@ def fitted(
     reference_weights: torch.Tensor | None = None,
     target_weights: torch.Tensor | None = None,
     more: NDArray[np.float32] | None = None,
+    device: torch.device | str = "cpu",
 ) -> Potential:
     """The potential from raw vectors: reference (n, d), one target (m, d), weights (n,) and (m,) or uniform.
 
-    `more` (k, d) are vectors of the reference, these n among them, to measure its centroids on.
+    `more` (k, d) are vectors of the reference, these n among them, to measure its centroids on. `device` solves.
     """
     space = settings.space(reference)
     source = Measure.of(space(reference), reference_weights)
     wanted = Wanted("target", 1.0, Measure.of(space(target), target_weights))
     centroids = None
     if more is not None and settings.debias:
-        centroids = recentred(summarised(source, seed=settings.seed), Measure.of(space(more)))
-    return fitted_to(encoder, space, source, [wanted], settings, centroids)
+        centroids = recentred(summarised(source, seed=settings.seed).to(device), Measure.of(space(more)))
+    return fitted_to(encoder, space, source, [wanted], settings, centroids, device)
 
 
 def fitted_to(
@@ -247,19 +254,24 @@ def fitted_to(
     wanted: Sequence[Wanted],
     settings: FitSettings,
     summary: Measure | None = None,
+    device: torch.device | str = "cpu",
 ) -> Potential:
-    """The potential from points of the space: the reference (and its centroids), what to move toward or to leave."""
+    """The potential from points of the space: the reference (and its centroids), what to move toward or to leave.
+
+    It is solved on `device`, and lies on the CPU.
+    """
     terms, repel, quality = fit_terms(
-        reference,
-        wanted,
+        reference.to(device),
+        [each.to(device) for each in wanted],
         reg=settings.reg,
         debias=settings.debias,
         cost=Cost(settings.cost),
         seed=settings.seed,
         trim=settings.trim,
-        summary=summary,
+        summary=None if summary is None else summary.to(device),
     )
-    return Potential(encoder, space, terms, repel, reference, quality)
+    home = tuple(term.to("cpu") for term in terms)
+    return Potential(encoder, space, home, None if repel is None else repel.to("cpu"), reference, quality)
 
 
 def _trimmed(drawn: Sequence[Sampled], potential: Potential, settings: FitSettings) -> list[dict[str, Any]]:

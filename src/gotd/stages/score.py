@@ -22,17 +22,18 @@ import torch
 from gotd.artifacts import Artifact, open_artifact
 from gotd.corpus import Fields, File, Inputs, OnError, Shard, find, plan
 from gotd.encoders import Encoder
+from gotd.encoders.weights import ON_GPU
 from gotd.engine import Executor, Progress, Ran, check_executor, run, silent
 from gotd.errors import InputError, SettingsError
 from gotd.potential import FILE_NAME, Potential
 from gotd.selection.tokens import identity
+from gotd.stages.arithmetic import arithmetic_for, worker_count
 from gotd.stages.embeddings import FOLDER, REUSED, Kept, check_keeping, check_place, collect
 from gotd.stages.ranks import Rank
 from gotd.stages.scores import REJECTS, Scores, given_up, merge, repeats
 from gotd.stages.shard_scorer import ShardScorer, loaded, own_columns
 from gotd.stages.turns import TurnScores, take_turns, told
 
-_ON_GPU = {"transformer", "sentence-transformers"}
 ASK_AT = 0.03  # below it the choice changes by less than half a per cent (docs/log.md)
 
 
@@ -68,7 +69,7 @@ def score(
         fields: where text, id and source are in a record; left out, as in the fit; a mapping changes some of those.
         on_error: `skip` names bad rows in `rejects.jsonl`; `fail` stops at the first.
         sources: score these only.
-        workers: processes; None for one a core.
+        workers: processes; None for one a core, or two on a GPU.
         executor: `inline`, `processes` or `ray`; None for processes, or this one where one worker is enough.
         rank: score one share, and merge nothing: the manifest of what is returned then holds only `shards`, of this
             share (`done`, `of`) and of the `pool`, and `quarantined`. The call without it does the rest, and merges.
@@ -79,7 +80,7 @@ def score(
         embeddings: a folder of `score` or `select` with kept vectors of this pool by the potential's encoder; what it
             lacks is embedded.
         keep_embeddings: keep the vectors in `output`/embeddings, as float16.
-        device: where a transformer encoder runs.
+        device: where a transformer encoder runs and documents are priced, see `transport_device`.
         overwrite: replace what another command left in `output`.
         progress: called as work is done.
 
@@ -117,6 +118,7 @@ def score(
     artifact = open_artifact(output, "score", settings, inputs, overwrite=overwrite, rank=rank.rank if rank else None)
     if artifact.finished is not None:
         return Scores.load(artifact.folder)
+    arithmetic = arithmetic_for(fitted, device)
     scorer = ShardScorer(
         Path(),
         replace(chosen, vector_length=fitted.encoder.dim),
@@ -128,6 +130,7 @@ def score(
         tokenizer,
         None if kept is None else kept.folder,
         keep_embeddings,
+        products=None if arithmetic is None else arithmetic.products,
     )
     is_reference = sources is None and fitted.settings.get("reference_digests") == sorted(f.digest for f in files)
     passes = _Passes(artifact, scorer, shards, workers, executor, progress)
@@ -164,6 +167,7 @@ def score(
             **({} if fitted.plain else {"marginal_errors": errors}),
             **({} if kept is None else {"embeddings": {"from": str(kept.folder), **reused}}),
             "polish_steps": steps,
+            **({} if arithmetic is None else {"arithmetic": arithmetic.told()}),
             "turns": None if taken is None else told(taken),
             "seconds": seconds,
             "documents_per_second": merged.counts["read"] / seconds,
@@ -193,7 +197,7 @@ class _Passes:
         while True:
             ran = self._run(self.shards, step, fitted)
             if self.scorer.keep_embeddings and step == 0:
-                collect(ran.done, self.artifact.folder, fitted.encoder)
+                collect(ran, self.artifact.folder, fitted.encoder)
             masses = [torch.from_numpy(np.load(part.stem.with_name(f"{part.stem.name}.mass.npy"))) for part in ran.done]
             col = torch.stack([fitted.no_mass(), *masses]).sum(0)
             errors = fitted.marginal_errors(col) if float(col.sum()) > 0 else []
@@ -213,6 +217,7 @@ class _Passes:
         return Scores(self.artifact.folder, {"shards": shards, "quarantined": given_up(ran.lost)})
 
     def _run(self, shards: Sequence[Shard], step: int, fitted: Potential) -> Ran:
+        """One pass over some shards."""
         scorer = replace(self.scorer, potential=self._path(step) / FILE_NAME)
         if step and scorer.keep_embeddings:
             # No pass embeds what the first has embedded.
@@ -223,7 +228,7 @@ class _Passes:
                 scorer,
                 self._parts,
                 f"{self.artifact.key}:{step}",
-                workers=self.workers,
+                workers=worker_count(self.workers, self.executor, scorer.device, fitted),
                 executor=self.executor,
                 gpu=on_gpu(scorer.device, fitted.encoder),
                 progress=self.progress,
@@ -240,27 +245,32 @@ class _Passes:
         return step, Potential.load(self._path(step), device=self.scorer.device)
 
     def _save(self, step: int, fitted: Potential) -> None:
+        """Put a potential where the workers of its pass find it."""
         self._path(step).mkdir(parents=True, exist_ok=True)
         fitted.save(self._path(step))
 
     def _path(self, step: int) -> Path:
+        """The folder of the potential of a pass."""
         return self._parts / f"pass-{step}"
 
     @property
     def _parts(self) -> Path:
+        """Where shards leave their files."""
         return self.artifact.folder / "parts"
 
 
 def on_gpu(device: str, encoder: Encoder) -> bool:
     """Whether the work is quicker with a GPU."""
-    return device != "cpu" and encoder.config().get("kind") in _ON_GPU
+    return device.startswith("cuda") or (device != "cpu" and encoder.config().get("kind") in ON_GPU)
 
 
 def _listed(files: Sequence[File]) -> list[str]:
+    """Files as a manifest names its inputs."""
     return [f"{file.path} {file.digest}" for file in files]
 
 
 def _nothing(folder: Path, counts: dict[str, int], sources: Sequence[str] | None) -> str:
+    """Why nothing was scored, and what to do."""
     if counts["outside"]:
         wanted = ", ".join(sources or ())
         return f"none of {counts['outside']} documents is from the sources {wanted}. Pass sources that the pool has"

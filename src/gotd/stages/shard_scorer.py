@@ -23,14 +23,17 @@ from gotd.selection.contamination import Contamination
 from gotd.selection.methods import Batch, NearestLists
 from gotd.selection.tokens import Tokenizer, load_tokenizer
 from gotd.stages.addresses import Addresses
+from gotd.stages.arithmetic import priced_with
 from gotd.stages.embeddings import REUSED, Vectors, open_vectors
 from gotd.stages.points import TextMass, masses, points_of
 from gotd.stages.scores import CONTAMINATED, own_column, schema_of
 from gotd.stages.summary import is_cheap
 from gotd.stages.turns import new_lists, save_lists
+from gotd.transport import Products
 
 _BATCH = 1024
-_SORTED = 4  # batches that a transformer sorts by length together, tokenising the next meanwhile
+# Batches that a transformer sorts by length together, tokenising the next meanwhile; a GPU takes more at a time.
+_SORTED, _SORTED_GPU = 4, 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +46,13 @@ class ShardScorer:
         on_error: `skip` or `fail`.
         sources: the sources to score, or None for all; documents of others are only counted.
         mass: whether a document weighs one (`docs`) or its tokens (`tokens`) in the certificate.
-        device: where a transformer encoder runs.
+        device: where a transformer encoder runs, and documents are priced if `products` says with what.
         held_out: files of texts that no candidate may share a run of words with.
         tokenizer: what counts tokens, or None where they are estimated.
         embeddings: a folder of kept vectors to take in place of the encoder's, see `stages/embeddings.py`.
         keep_embeddings: whether to write the vectors down.
         wanted: the addresses to score, see `stages/addresses.py`, or None for all; others are only counted.
+        products: of what precision on a GPU; None for the CPU. See `stages/arithmetic.py`.
     """
 
     potential: Path
@@ -62,9 +66,10 @@ class ShardScorer:
     embeddings: Path | None = None
     keep_embeddings: bool = False
     wanted: Path | None = None
+    products: Products | None = None
 
     def __call__(self, shard: Shard, stem: Path) -> dict[str, Any]:
-        potential = loaded(self.potential, self.device)
+        potential = loaded(self.potential, self.device, self.products)
         col = potential.no_mass()
         counts = {"read": 0, "scored": 0, "outside": 0, "rejected": 0}
         lists = new_lists(potential)
@@ -76,7 +81,8 @@ class ShardScorer:
                 stem.with_name(f"{stem.name}.parquet"), schema_of(own_columns(potential)), compression="zstd"
             ) as parts,
         ):
-            size = _BATCH * (1 if is_cheap(potential.encoder) else _SORTED)
+            sorted_together = _SORTED if self.products is None else _SORTED_GPU
+            size = _BATCH * (1 if is_cheap(potential.encoder) else sorted_together)
             for items in _batches(read(shard, self.fields, self.on_error), size):
                 kept: dict[int, Document] = {}
                 for row, item in enumerate(items, start=counts["read"] + 1):
@@ -128,9 +134,9 @@ def _held_out(paths: tuple[str, ...], text: str | None) -> Contamination:
 
 
 @lru_cache(maxsize=1)
-def loaded(path: Path, device: str) -> Potential:
+def loaded(path: Path, device: str, products: Products | None) -> Potential:
     """A worker reads the potential, and so loads its encoder, once."""
-    return Potential.load(path, device=device)
+    return priced_with(Potential.load(path, device=device), device, products)
 
 
 @lru_cache(maxsize=1)

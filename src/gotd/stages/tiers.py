@@ -30,6 +30,7 @@ from gotd.selection.budget import Budget
 from gotd.selection.kept_share import KeptShare, kept_share
 from gotd.selection.ranking import Picked, Ranking, rank
 from gotd.stages.addresses import write_addresses
+from gotd.stages.arithmetic import arithmetic_for, worker_count
 from gotd.stages.score import on_gpu
 from gotd.stages.scores import NAME, REJECTS, WITHIN, Scores, schema_of
 from gotd.stages.shard_scorer import ShardScorer, own_columns
@@ -148,6 +149,7 @@ def refine(
     fields, wanted = Fields(**asked["fields"]), artifact.folder / "parts" / "wanted"
     write_addresses(wanted, before.files, [ranking.best, probed])
     fitted.save(artifact.folder)
+    arithmetic = arithmetic_for(fitted, device)
     scorer = ShardScorer(
         artifact.folder / FILE_NAME,
         replace(fields, vector_length=fitted.encoder.dim),
@@ -157,6 +159,7 @@ def refine(
         device,
         tokenizer=tokenizer,
         wanted=wanted,
+        products=None if arithmetic is None else arithmetic.products,
     )
     quarantined = before.manifest["quarantined"]
     gone = {(one["file"], one["start"], one["stop"]) for one in quarantined}
@@ -166,13 +169,16 @@ def refine(
         scorer,
         artifact.folder / "parts",
         digest([artifact.key, quarantined]),
-        workers=workers,
+        workers=worker_count(workers, executor, device, fitted),
         executor=executor,
         gpu=on_gpu(device, fitted.encoder),
         progress=progress,
     )
     if ran.lost:
-        raise GotdError(f"{ran.lost[0].shard}: its worker died twice ({ran.lost[0].reason}); try fewer --workers")
+        raise GotdError(
+            f"{ran.lost[0].shard}: its worker died twice ({ran.lost[0].reason}), and without its rows the shortlist is "
+            "not whole. Run the same command again with fewer --workers: it goes on from here"
+        )
     found = _split(ran.done, before, artifact.folder, probed, own_columns(fitted))
     if found != (len(ranking.best), len(probed)):
         raise InputError("the pool changed while it was scored: documents of the shortlist are gone. Run it again")
@@ -190,6 +196,7 @@ def refine(
             "sources": before.manifest["sources"],
             "marginal_error": None,
             "polish_steps": 0,
+            **({} if arithmetic is None else {"arithmetic": arithmetic.told()}),
             "turns": None,
             "tiers": {"budget": str(budget), **asdict(_kept(artifact.folder, budget, outside))},
             "seconds": both,
@@ -267,12 +274,15 @@ def _split(done: Sequence[Done], before: Scores, folder: Path, probed: Picked, o
 
 
 def _kept(folder: Path, budget: Budget, outside: int) -> KeptShare:
+    """What share of the best by the dear encoder the shortlist holds, by the probe of the rest."""
     shortlist, probe = (pq.read_table(folder / name)["score"].to_numpy() for name in (NAME, PROBE))
     best = rank(_reader(folder / NAME), budget, len(shortlist), seed=0, worst=0).size
     return kept_share(shortlist, probe, outside, best)
 
 
 def _reader(path: Path) -> Callable[[list[str]], Iterator[pa.RecordBatch]]:
+    """What reads some columns of a table, a bounded number of rows at a time."""
+
     def batches(columns: list[str]) -> Iterator[pa.RecordBatch]:
         with pq.ParquetFile(path) as file:
             yield from file.iter_batches(batch_size=1 << 16, columns=columns)
@@ -281,4 +291,5 @@ def _reader(path: Path) -> Callable[[list[str]], Iterator[pa.RecordBatch]]:
 
 
 def _picked(rows: pa.Table) -> Picked:
+    """Rows of a table of scores as picked ones."""
     return Picked(rows["id"].to_pylist(), *(rows[name].to_numpy() for name in _COLUMNS[1:]))

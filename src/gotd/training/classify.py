@@ -32,6 +32,7 @@ from gotd.training.models import (
     with_lora,
 )
 from gotd.training.settings import Machine, Recipe
+from gotd.training.together import first
 from gotd.training.windows import passes
 
 AUTO = "AutoModelForSequenceClassification"
@@ -137,9 +138,9 @@ def train_classifier(
         best_by=best_by,
         higher_is_better=best_by != "loss",
     )
-    trained = train(model, job, recipe, machine, checkpoints, progress)
     told = {"parameters": count_parameters(model), "device": where_told(device, bf16, recipe, machine)}
-    save_model(model, tokenizer, folder)
+    trained = train(model, job, recipe, machine, checkpoints, progress)
+    first(lambda: save_model(model, tokenizer, folder, trained.weights))
     return {**_told(trained), **told, "window": window, "cut": {"train": encoded.cut, "dev": judged.cut}}
 
 

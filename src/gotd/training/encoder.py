@@ -46,6 +46,7 @@ from gotd.training.models import (
     weights_dtype,
 )
 from gotd.training.settings import Machine, Recipe, recipe
+from gotd.training.together import first, first_opens, together, world
 from gotd.training.warmup import CHECKPOINTS, PACKAGES, TrainedModel
 from gotd.training.windows import passes
 
@@ -102,6 +103,7 @@ class _Ordered:
         return item
 
 
+@together
 def tune_encoder(
     base: str,
     train: Inputs,
@@ -136,7 +138,13 @@ def tune_encoder(
         how = replace(how, window=MAX_TOKENS)
     if "measurements" not in given:
         how = replace(how, measurements=max(1, round(how.epochs)))
-    if label_field is None and where.portion(how.batch) < how.batch:
+    if label_field is None and world() > 1:
+        raise SettingsError(
+            f"without labels a text is told from the others on the device: {world()} processes would change the task. "
+            "Start one, or pass --label-field"
+        )
+    portion = where.portion(how.batch, world())
+    if label_field is None and portion < how.batch:
         raise SettingsError(
             f"without labels a text is told from the others on the device: a micro-batch of {where.micro_batch} would "
             f"change the task. Pass --batch-size {where.micro_batch}"
@@ -144,9 +152,10 @@ def tune_encoder(
     columns = Columns(label_field, text_field)
     inputs = {"model": model_inputs(base), "train": inputs_of(train), **({"dev": inputs_of(dev)} if dev else {})}
     settings = {"label": label_field, "text": text_field, **asdict(how)}
-    artifact = open_artifact(output, "tune-encoder", settings, inputs, overwrite=overwrite)
-    if artifact.finished is not None:
-        return TrainedModel(artifact.folder, artifact.finished)
+    artifact = first_opens(lambda: open_artifact(output, "tune-encoder", settings, inputs, overwrite=overwrite))
+    finished = first(lambda: artifact.finished)
+    if finished is not None:
+        return TrainedModel(artifact.folder, finished)
     started = time.perf_counter()
     examples = read_examples(train, columns, "training data")
     judged: list[Example] = []
@@ -160,16 +169,15 @@ def tune_encoder(
     elif len(examples) < 2:
         raise InputError("the training data has one text, and nothing to tell it from; add texts")
     told = _tuned(base, examples, judged, artifact.folder, how, where, progress)
-    manifest = artifact.finish(
-        {
-            "objective": "classification" if label_field else "contrastive",
-            "counts": {"train": len(examples), "dev": len(judged)},
-            **told,
-            "seconds_total": time.perf_counter() - started,
-            "versions": versions(PACKAGES),
-        }
-    )
-    shutil.rmtree(artifact.folder / CHECKPOINTS)
+    found = {
+        "objective": "classification" if label_field else "contrastive",
+        "counts": {"train": len(examples), "dev": len(judged)},
+        **told,
+        "seconds_total": time.perf_counter() - started,
+        "versions": versions(PACKAGES),
+    }
+    manifest = first(lambda: artifact.finish(found))
+    first(lambda: shutil.rmtree(artifact.folder / CHECKPOINTS))
     return TrainedModel(artifact.folder, manifest)
 
 
@@ -211,7 +219,7 @@ def _tuned(
         higher_is_better=True,
     )
     trained = train(model, job, how, where, folder / CHECKPOINTS, progress)
-    save_model(model.encoder, tokenizer, folder)
+    first(lambda: save_model(model.encoder, tokenizer, folder))
     losses = [entry["loss"] for entry in trained.curve if "loss" in entry]
     return {
         "classes": list(classes),

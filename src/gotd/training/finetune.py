@@ -32,6 +32,7 @@ from gotd.training.labelled import (
 )
 from gotd.training.models import check_finished, kind_of, model_inputs, need_training, quiet
 from gotd.training.settings import Kind, Machine, Recipe, recipe
+from gotd.training.together import first, first_opens, together, world
 from gotd.training.warmup import CHECKPOINTS, PACKAGES, TrainedModel
 
 # Gururangan et al. 2020, whose tasks and settings the paper takes over.
@@ -40,6 +41,7 @@ LANGUAGE = Recipe(lr=2e-5, batch=16, epochs=3.0)
 _DONE = "parts"
 
 
+@together
 def finetune(
     model: str,
     train: Inputs,
@@ -87,7 +89,7 @@ def finetune(
     if "measurements" not in given:
         how = replace(how, measurements=max(1, round(how.epochs)))
     where = machine or Machine()
-    where.portion(how.batch)
+    where.portion(how.batch, world())
     size = None if max_train is None else documents_of(max_train)
     columns = Columns(label_field, text_field, pair_field)
     inputs = {"model": model_inputs(model), "train": inputs_of(train)}
@@ -98,9 +100,10 @@ def finetune(
             raise SettingsError("a file of --dev is one of --train too; a checkpoint is chosen on what was not trained")
     asked = {**asdict(columns), "max_train": size, "seeds": seeds, "best_by": best_by if label_field else "loss"}
     asked |= {"kind": kind, **asdict(how)}
-    artifact = open_artifact(output, "finetune", asked, inputs, overwrite=overwrite)
-    if artifact.finished is not None:
-        return TrainedModel(artifact.folder, artifact.finished)
+    artifact = first_opens(lambda: open_artifact(output, "finetune", asked, inputs, overwrite=overwrite))
+    finished = first(lambda: artifact.finished)
+    if finished is not None:
+        return TrainedModel(artifact.folder, finished)
     started = time.perf_counter()
     examples, judged, counts = _examples(train, dev, columns, size, how.seed)
     classes: list[str] = []
@@ -114,21 +117,17 @@ def finetune(
         one = replace(how, seed=how.seed + number)
         folder = artifact.folder if seeds == 1 else artifact.folder / f"seed-{one.seed}"
         told.append(_one_seed(artifact, folder, one, task, where, progress))
-    manifest = artifact.finish(
-        {
-            "objective": "classification" if label_field else "language",
-            "classes": classes,
-            "counts": counts,
-            "models": [result["folder"] for result in told],
-            "seeds": told,
-            "dev": _over_seeds(told, bool(label_field)),
-            "seconds_total": time.perf_counter() - started,
-            "versions": versions(PACKAGES),
-        }
-    )
-    for left in (CHECKPOINTS, _DONE):
-        shutil.rmtree(artifact.folder / left, ignore_errors=True)
-    return TrainedModel(artifact.folder, manifest)
+    found = {
+        "objective": "classification" if label_field else "language",
+        "classes": classes,
+        "counts": counts,
+        "models": [result["folder"] for result in told],
+        "seeds": told,
+        "dev": _over_seeds(told, bool(label_field)),
+        "seconds_total": time.perf_counter() - started,
+        "versions": versions(PACKAGES),
+    }
+    return TrainedModel(artifact.folder, first(lambda: _finish(artifact, found)))
 
 
 def model_folders(model: str) -> list[str]:
@@ -178,15 +177,20 @@ def _one_seed(
 ) -> dict[str, Any]:
     """Train with one seed, unless that was done before."""
     done = artifact.folder / _DONE / f"seed-{how.seed}.done.json"
-    if done.exists():
-        return read_json(done)
+    earlier = first(lambda: read_json(done) if done.exists() else None)
+    if earlier is not None:
+        return earlier
     checkpoints = artifact.folder / CHECKPOINTS / f"seed-{how.seed}"
     told = _trained(folder, checkpoints, how, task, machine, progress)
     told = {"seed": how.seed, "folder": str(folder.relative_to(artifact.folder)), **told}
+    first(lambda: _keep(done, told, checkpoints))
+    return told
+
+
+def _keep(done: Path, told: dict[str, Any], checkpoints: Path) -> None:
     done.parent.mkdir(exist_ok=True)
     write_json(done, told)
     shutil.rmtree(checkpoints, ignore_errors=True)
-    return told
 
 
 def _trained(
@@ -208,6 +212,13 @@ def _trained(
 def _shares(examples: Sequence[Example], classes: Sequence[str]) -> dict[str, int]:
     found = Counter(example.label for example in examples)
     return {name: found[name] for name in classes}
+
+
+def _finish(artifact: Artifact, found: dict[str, Any]) -> dict[str, Any]:
+    manifest = artifact.finish(found)
+    for left in (CHECKPOINTS, _DONE):
+        shutil.rmtree(artifact.folder / left, ignore_errors=True)
+    return manifest
 
 
 def _over_seeds(told: Sequence[dict[str, Any]], labelled: bool) -> dict[str, Any]:

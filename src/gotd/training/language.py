@@ -29,6 +29,7 @@ from gotd.training.models import (
     with_lora,
 )
 from gotd.training.settings import Kind, Machine, Recipe
+from gotd.training.together import first, world
 from gotd.training.windows import Schedule, Windows, in_turn, ordered, pack
 
 _HELD_OUT_BATCH = 8
@@ -119,12 +120,12 @@ def train_language(
         torch.manual_seed(recipe.seed)  # of the factors
         model = with_lora(model, recipe.lora, "CAUSAL_LM" if kind == "causal" else None)
     pad = tokenizer.pad_token_id or 0
+    parameters = count_parameters(model)
     with loss_of(model, kind) as loss:
         measure = None if held is None else _measure(held, kind, tokenizer, recipe, machine, bf16, loss)
         job = Job(what, schedule, collator(pad), loss, measure)
         trained = train(model, job, recipe, machine, checkpoints, progress)
-    parameters = count_parameters(model)
-    save_model(model, tokenizer, folder)
+    first(lambda: save_model(model, tokenizer, folder, trained.weights))
     return Outcome(
         trained=trained,
         window=window,
@@ -144,7 +145,7 @@ def train_language(
 def where_told(device: torch.device, bf16: bool, recipe: Recipe, machine: Machine) -> dict[str, str]:
     """Where a run took place, for a manifest."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-    told = {"name": name, "arithmetic": "bf16" if bf16 else "float32"}
+    told = {"name": name, "processes": str(world()), "arithmetic": "bf16" if bf16 else "float32"}
     told["weights"] = str(weights_dtype(bf16, recipe.precision, recipe.lora)).removeprefix("torch.")
     return {**told, **{part: str(value) for part, value in asdict(machine).items() if part != "device"}}
 
@@ -179,7 +180,10 @@ def masked_loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = No
 
 def loss_of(model: Any, kind: Kind) -> AbstractContextManager[Loss]:
     """What a model of this kind is trained by, while the context is open."""
-    return sparing(model, masked_loss) if kind == "masked" else nullcontext(causal_loss)
+    if kind == "causal":
+        return nullcontext(causal_loss)
+    # Of several processes each may hold a part of the last layer, and the loss cannot reach for the whole.
+    return sparing(model, masked_loss) if world() == 1 else nullcontext(masked_loss)
 
 
 def _measure(

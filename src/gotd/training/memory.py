@@ -13,6 +13,7 @@ from gotd.errors import SettingsError
 from gotd.training.batches import Collate, Items, Loss
 from gotd.training.models import arithmetic
 from gotd.training.settings import Machine, Recipe
+from gotd.training.together import rank, world
 
 _LOOKED_AT = 1_000  # items to find the longest among
 
@@ -38,9 +39,15 @@ def room_for(what: str, remedy: str) -> Iterator[None]:
 
 
 def memory_advice(model: Any, items: Items, collate: Collate, loss: Loss, recipe: Recipe, machine: Machine) -> str:
-    """Halve until one forward and backward pass fits, and name that size."""
+    """Halve until one forward and backward pass fits, and name that size; of several processes none tries alone."""
     bf16 = arithmetic(machine.device, recipe.precision)[1]
-    tried = size = machine.portion(recipe.batch)
+    tried = size = machine.portion(recipe.batch, world())
+    if world() > 1 and size > 1:
+        smaller = next(part for part in range(size // 2, 0, -1) if size % part == 0)
+        return (
+            f"process {rank()}: out of memory with {tried} texts on its device at a time. "
+            f"Pass --micro-batch {smaller}: the batch stays {recipe.batch}"
+        )
     model.zero_grad(set_to_none=True)
     while size > 1:
         size = next(part for part in range(size // 2, 0, -1) if recipe.batch % part == 0)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from gotd.artifacts import MANIFEST, STARTED, read_json
 from gotd.encoders.local import file_digest, load, require
 from gotd.encoders.transformer import TOKENIZER_FILES
+from gotd.encoders.weights import precision as native_dtype
 from gotd.encoders.weights import resolve_device
 from gotd.errors import ArtifactError, SettingsError
 from gotd.training.settings import Kind, Precision
@@ -143,7 +144,7 @@ def arithmetic(device: str, precision: Precision) -> tuple[torch.device, bool]:
     import torch
 
     where = resolve_device(device)
-    has_bf16 = where.type == "cuda" and torch.cuda.is_bf16_supported()
+    has_bf16 = where.type == "cuda" and native_dtype(where) == torch.bfloat16
     if precision in ("mixed", "bf16"):
         return where, True
     return where, precision == "auto" and has_bf16
@@ -173,13 +174,17 @@ def with_lora(model: Any, rank: int, task: str | None) -> Any:
         return get_peft_model(model, config)
 
 
-def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
-    """Model and tokenizer; of low-rank factors the merged model, and they alone in `adapter/`."""
+def save_model(model: Any, tokenizer: Any, folder: Path, weights: Any = None) -> None:
+    """Model and tokenizer; of low-rank factors the merged model, and they alone in `adapter/`.
+
+    Args:
+        weights: by name, where the model has but a part of them.
+    """
     with quiet():
         if hasattr(model, "merge_and_unload"):
             model.save_pretrained(folder / "adapter", save_embedding_layers=False)
             model = model.merge_and_unload()
-        model.save_pretrained(folder)
+        model.save_pretrained(folder, state_dict=weights)
         tokenizer.save_pretrained(folder)
 
 

@@ -81,7 +81,7 @@ class Machine:
 
     Attributes:
         device: `auto`, `cpu` or `cuda`.
-        micro_batch: windows or texts on the device at a time; a divisor of the batch. None for the whole batch.
+        micro_batch: windows or texts on a device at a time; a divisor of its part of the batch. None for all of it.
         gradient_checkpointing: compute activations twice instead of holding them.
     """
 
@@ -89,11 +89,18 @@ class Machine:
     micro_batch: int | None = None
     gradient_checkpointing: bool = False
 
-    def portion(self, batch: int) -> int:
-        """Texts at a time."""
-        size = self.micro_batch or batch
-        if size < 1 or batch % size:
-            raise SettingsError(f"micro-batch is {size}, and the batch of {batch} is no multiple of it; pass a divisor")
+    def portion(self, batch: int, processes: int = 1) -> int:
+        """Texts at a time on each device; the batch is shared by so many processes."""
+        share, rest = divmod(batch, processes)
+        if rest:
+            fit = " or ".join(str(whole * processes) for whole in (share, share + 1) if whole)
+            raise SettingsError(
+                f"the batch of {batch} cannot be shared by {processes} processes; pass --batch-size {fit}"
+            )
+        size = self.micro_batch or share
+        if size < 1 or share % size:
+            part = f"the batch of {batch}" if processes == 1 else f"each process's part of the batch, {share},"
+            raise SettingsError(f"micro-batch is {size}, and {part} is no multiple of it; pass a divisor")
         return size
 
 

@@ -19,6 +19,7 @@ from gotd.errors import SettingsError
 from gotd.training.documents import Texts, inputs_of, texts_of
 from gotd.training.models import check_finished, kind_of, model_inputs, need_training, quiet
 from gotd.training.settings import Machine, recipe
+from gotd.training.together import first, first_opens, together, world
 
 PACKAGES = ("gotd", "torch", "transformers", "accelerate", "peft", "tokenizers", "numpy")
 REJECTS = "rejects.jsonl"
@@ -40,6 +41,7 @@ class TrainedModel:
     manifest: dict[str, Any]
 
 
+@together
 def warmup(
     model: str,
     data: Inputs,
@@ -83,16 +85,17 @@ def warmup(
     with quiet():
         kind = kind_of(model)
     how, where = recipe(kind, preset, **given), machine or Machine()
-    where.portion(how.batch)
+    where.portion(how.batch, world())
     fields = fields or Fields()
     target_fields = target_fields or replace(fields, id=None, source=None, min_chars=0)
     inputs = {"model": model_inputs(model), "data": inputs_of(data)}
     inputs |= {name: inputs_of(value) for name, value in (("target", target), ("reference", reference)) if value}
     asked = {"kind": kind, "preset": preset, "replay": share, "on_error": on_error, **asdict(how)}
     asked |= {"fields": asdict(fields), "target_fields": asdict(target_fields) if target else None}
-    artifact = open_artifact(output, "warmup", asked, inputs, overwrite=overwrite)
-    if artifact.finished is not None:
-        return TrainedModel(artifact.folder, artifact.finished)
+    artifact = first_opens(lambda: open_artifact(output, "warmup", asked, inputs, overwrite=overwrite))
+    finished = first(lambda: artifact.finished)
+    if finished is not None:
+        return TrainedModel(artifact.folder, finished)
     started = time.perf_counter()
     progress("reading", 0, 1)
     read = {"data": texts_of(data, fields, on_error=on_error, what="data")}
@@ -102,7 +105,7 @@ def warmup(
     if reference is not None:
         sizes = {"size": REFERENCE_SAMPLE, "seed": how.seed}
         read["reference"] = texts_of(reference, fields, on_error=on_error, what="reference", **sizes)
-    write_rejects(artifact.folder, read)
+    first(lambda: write_rejects(artifact.folder, read))
     from gotd.training.language import train_language
 
     found = train_language(
@@ -119,15 +122,14 @@ def warmup(
         what="warming up",
         progress=progress,
     )
-    manifest = artifact.finish(
-        {
-            "counts": counts(read),
-            **found.told(),
-            "seconds_total": time.perf_counter() - started,
-            "versions": versions(PACKAGES),
-        }
-    )
-    shutil.rmtree(artifact.folder / CHECKPOINTS)
+    told = {
+        "counts": counts(read),
+        **found.told(),
+        "seconds_total": time.perf_counter() - started,
+        "versions": versions(PACKAGES),
+    }
+    manifest = first(lambda: artifact.finish(told))
+    first(lambda: shutil.rmtree(artifact.folder / CHECKPOINTS))
     return TrainedModel(artifact.folder, manifest)
 
 

@@ -5,6 +5,7 @@ from gotd.transport.divergence import CENTROIDS, SymmetricSolution, recentred, s
 from gotd.transport.kernel import Kernel, Pass
 from gotd.transport.potential import SoftMin
 from gotd.transport.problem import Measure, Problem
+from gotd.transport.products import Products
 from gotd.transport.solver import Solution, solve
 from gotd.transport.space import Space
 
@@ -15,6 +16,7 @@ __all__ = [
     "Measure",
     "Pass",
     "Problem",
+    "Products",
     "SoftMin",
     "Solution",
     "Space",

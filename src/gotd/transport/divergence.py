@@ -126,7 +126,8 @@ def recentred(centroids: Measure, whole: Measure, *, steps: int = 2) -> Measure:
 
     Args:
         centroids: (c, d) points, where to start.
-        whole: (n, d) points, in half precision if need be, and weights to measure on.
+        whole: (n, d) points, in half precision if need be, and weights to measure on. Summed on the CPU: in one order,
+            so that a GPU gives the same centroids each time.
         steps: how often; centroids nearest to nothing are dropped.
     """
     for _ in range(steps):
@@ -135,9 +136,9 @@ def recentred(centroids: Measure, whole: Measure, *, steps: int = 2) -> Measure:
         sums = torch.zeros(count, dim, dtype=torch.float64)
         lengths = (centroids.points * centroids.points).sum(1)
         for start in range(0, len(whole), _BLOCK):
-            points = whole.points[start : start + _BLOCK].to(centroids.points)
-            weights = whole.weights[start : start + _BLOCK]
-            nearest = torch.addmm(lengths, points, centroids.points.T, alpha=-2).argmin(1)
+            points = whole.points[start : start + _BLOCK].to("cpu", centroids.points.dtype)
+            weights = whole.weights[start : start + _BLOCK].cpu()
+            nearest = torch.addmm(lengths, points.to(lengths.device), centroids.points.T, alpha=-2).argmin(1).cpu()
             mass.index_add_(0, nearest, weights.double())
             sums.index_add_(0, nearest, (points * weights[:, None]).double())
         filled = mass > 0

@@ -8,7 +8,7 @@ For a block of rows x_i and the target's h_j = (g_j - beta_j) / reg + log b_j,
 One matrix product gives the potential f, the column marginal of the plan (its difference to b is the gradient of
 the semi-dual) and so the error, while only a block of z is ever held. When many passes over the same rows are to
 come, the products <x_i, y_j> are kept in bfloat16, which leaves the ranking of the fitted potential unchanged
-(docs/log.md) at half the memory.
+(docs/log.md) at half the memory. On a GPU products that are not kept may be of rounded operands (`products.py`).
 """
 
 from __future__ import annotations
@@ -20,8 +20,11 @@ import torch
 from torch import Tensor
 
 from gotd.transport.cost import Cost
+from gotd.transport.products import Products, product, rounded
 
 CACHE_BYTES = 512 << 20
+# A fixed number: were it a share of what is free, the bits of a fit would depend on who else uses the GPU.
+_CACHE_BYTES_GPU = 2 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +43,20 @@ class Kernel:
         y: (m, d) columns.
         cost: the ground cost.
         passes: how many passes are expected: with more than one, products are kept if they fit in CACHE_BYTES.
+        products: of what precision, where they are not kept.
     """
 
-    def __init__(self, x: Tensor, y: Tensor, cost: Cost, *, passes: int = 1) -> None:
-        self.x, self.y, self.cost = x, y, cost
+    def __init__(self, x: Tensor, y: Tensor, cost: Cost, *, passes: int = 1, products: Products = "float32") -> None:
+        self.x, self.y, self.cost, self.products = x, y, cost, products
         self.alpha, self.beta = cost.offset(x), cost.offset(y)
-        # A block of z that stays in the processor's cache is worth more than a large matrix product.
-        entries = (256 << 20) if x.is_cuda else (1 << 20)
+        # A block of z that stays in the processor's cache is worth more than a large matrix product. A GPU wants work
+        # enough to be worth a start, and holds about four blocks at a time: 256 MB each.
+        entries = (64 << 20) if x.is_cuda else (1 << 20)
         self.rows = max(16, min(len(x), entries // max(1, len(y))))
         kept_type = torch.bfloat16 if x.dtype == torch.float32 else x.dtype
         kept_bytes = len(x) * len(y) * kept_type.itemsize
         self._kept: Tensor | None = None
-        if passes > 1 and kept_bytes <= CACHE_BYTES:
+        if passes > 1 and kept_bytes <= (_CACHE_BYTES_GPU if x.is_cuda else CACHE_BYTES):
             self._kept = self._products(kept_type)
 
     def __len__(self) -> int:
@@ -61,7 +66,7 @@ class Kernel:
         """This kernel on every `step`-th row; what is kept is shared."""
         if step == 1:
             return self
-        part = Kernel(self.x[::step], self.y, self.cost)
+        part = Kernel(self.x[::step], self.y, self.cost, products=self.products)
         part._kept = self._kept[::step] if self._kept is not None else part._kept
         return part
 
@@ -71,11 +76,14 @@ class Kernel:
 
     def _logits(self, h: Tensor, reg: float) -> Iterator[tuple[int, int, Tensor]]:
         scale = self.cost.gamma / reg
+        kept, y = self._kept, rounded(self.y, self.products)
         for start in range(0, len(self.x), self.rows):
             stop = min(start + self.rows, len(self.x))
-            kept = self._kept
-            products = kept[start:stop] if kept is not None else self.x[start:stop] @ self.y.T
-            yield start, stop, torch.add(h, products, alpha=scale)
+            if kept is None:
+                found = product(rounded(self.x[start:stop], self.products), y, self.products)
+            else:
+                found = kept[start:stop]
+            yield start, stop, torch.add(h, found, alpha=scale)
 
     def softmin(self, g: Tensor, log_b: Tensor, reg: float) -> Tensor:
         """f (n,) = -reg log sum_j exp((g_j - C_ij) / reg + log b_j), in units of the cost."""

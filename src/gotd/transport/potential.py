@@ -16,6 +16,7 @@ from torch import Tensor
 from gotd.errors import InputError
 from gotd.transport.cost import Cost
 from gotd.transport.kernel import Kernel, Pass
+from gotd.transport.products import Products
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +37,18 @@ class SoftMin:
     reg: float
     cost: Cost = Cost.COSINE
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, *, products: Products = "float32") -> Tensor:
         """f (n,) at points x (n, d), in units of the cost."""
-        return self.plan_pass(x, None).f
+        return self.plan_pass(x, None, products=products).f
 
-    def plan_pass(self, x: Tensor, a: Tensor | None) -> Pass:
+    def plan_pass(self, x: Tensor, a: Tensor | None, *, products: Products = "float32") -> Pass:
         """f (n,) and, with weights a (n,), the mass (m,) that each target receives from x: the certificate."""
         if x.shape[1] != self.points.shape[1]:
             raise InputError(
                 f"vectors have {x.shape[1]} dimensions; the potential was fitted on {self.points.shape[1]}. "
                 "Embed them with the encoder it was fitted with"
             )
-        kernel = Kernel(x.to(self.points), self.points, self.cost)
+        kernel = Kernel(x.to(self.points), self.points, self.cost, products=products)
         return kernel.plan_pass(self.g, self.log_b, self.reg, a)
 
     def to(self, device: torch.device | str) -> SoftMin:

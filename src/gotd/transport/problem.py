@@ -51,6 +51,10 @@ class Measure:
     def log_weights(self) -> Tensor:
         return self.weights.log()
 
+    def to(self, device: torch.device | str) -> Measure:
+        """The same measure on another device."""
+        return Measure(self.points.to(device), self.weights.to(device))
+
     def rows(self, step: int) -> Measure:
         """Every `step`-th point, weights normalised again: a coarser view of the same measure."""
         weights = self.weights[::step]

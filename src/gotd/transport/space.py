@@ -66,7 +66,15 @@ class Space:
         return cls(centred.mean, _axes(centred(vectors), whiten, remove_top))
 
     def __call__(self, vectors: NDArray[np.float32]) -> Tensor:
-        unit = _unit(_checked(vectors))
+        return self.placed(_checked(vectors))
+
+    def to(self, device: torch.device | str) -> Space:
+        """The same space on another device."""
+        return Space(*(None if part is None else part.to(device) for part in (self.mean, self.axes)))
+
+    def placed(self, vectors: Tensor) -> Tensor:
+        """Finite vectors (n, d) float32, on the space's device, as points."""
+        unit = _unit(vectors)
         if self.mean is None:
             return unit
         if unit.shape[1] != len(self.mean):
@@ -98,7 +106,9 @@ def _axes(points: Tensor, whiten: float, remove_top: int) -> Tensor | None:
 
 
 def _product(points: Tensor, axes: Tensor) -> Tensor:
-    """points (n, d) times axes (d, d), in blocks of one shape."""
+    """points (n, d) times axes (d, d), in blocks of one shape; on a GPU at once."""
+    if points.is_cuda:
+        return points @ axes
     found = torch.empty_like(points)
     for start in range(0, len(points), _ROWS):
         rows = points[start : start + _ROWS]

@@ -1,0 +1,36 @@
+"""What the rows of a comparison share before anything is trained."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from gotd.artifacts import load_manifest
+from gotd.comparison import Config
+from gotd.comparison.choices import Choices
+from gotd.comparison.plan import plan
+
+
+def chosen(config: Config, folder: Path) -> dict[str, Path]:
+    """The folder of each row's selection."""
+    planned = plan(config)
+    make = Choices(planned, folder)
+    return {f"{cell.task} {cell.row}": make(cell).folder for cell in planned.cells if cell.budget is not None}
+
+
+def test_a_pool_is_embedded_once_for_all_rows_and_tasks(small: Config, tmp_path: Path) -> None:
+    """Every row of every task takes each of its 300 vectors from there; a row that needs none takes none."""
+    other = replace(small.tasks[0], name="other", target=small.candidates)
+    rows = {"gotd": {}, "nearest": {}, "random": {}}
+    config = replace(small, methods=rows, tasks=(*small.tasks, other), seeds=(0,), select={"encoder": "static"})
+    chosen(config, tmp_path)
+    [vectors] = tmp_path.glob("vectors-*")
+    assert load_manifest(vectors, "score")["counts"]["scored"] == 300
+    told = [load_manifest(folder, "score").get("embeddings") for folder in tmp_path.glob("scores-*")]
+    assert [(one["taken"], one["embedded"]) for one in told if one] == 4 * [(300, 0)]
+    assert told.count(None) == 2
+
+
+def test_an_encoder_that_is_fitted_on_a_target_shares_nothing(small: Config, tmp_path: Path) -> None:
+    chosen(replace(small, methods={"gotd": {}, "random": {}}, seeds=(0,)), tmp_path)
+    assert not list(tmp_path.glob("vectors-*"))
