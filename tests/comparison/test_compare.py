@@ -226,8 +226,38 @@ def test_a_candidate_that_gives_the_test_away_is_rejected(small: Config, lines: 
 
 def test_models_are_kept_where_asked(small: Config, tmp_path: Path) -> None:
     compare(replace(small, methods={"random": {}}, seeds=(0,), keep_models=True), tmp_path)
-    [kept] = (tmp_path / "work").glob("*/warm/model.safetensors")
+    [kept] = (tmp_path / "work").glob("warm-*/model.safetensors")
     assert kept.stat().st_size > 0
+
+
+def test_tasks_that_differ_in_stage_two_alone_share_their_warm_up(
+    small: Config, lines: Any, text: Any, tmp_path: Path
+) -> None:
+    """One warm-up for two numbers of labels, gone once both are done; other dev data ask for their own."""
+
+    def examples(start: int, count: int) -> list[dict[str, Any]]:
+        return [{"text": text(start + i, i % 2 == 0, 8), "label": ("rare", "common")[i % 2]} for i in range(count)]
+
+    def labelled(name: str, most: str, dev: tuple[str, ...] = ()) -> Task:
+        test, train = ((lines(f"shared-{start}.jsonl", examples(start, 12)),) for start in (9000, 9100))
+        given = {"test": test, "train": train, "label_field": "label", "evaluate": {"classify": {}}}
+        return Task(name, small.tasks[0].target, max_train=most, dev=dev, **given)
+
+    dev = (lines("shared-dev.jsonl", examples(9200, 6)),)
+    tasks = (labelled("few", "4docs"), labelled("more", "8docs"), labelled("judged", "8docs", dev))
+    finetune = {"epochs": 1.0, "lr": 1e-2, "batch": 4, "window": 16}
+    asked = replace(small, tasks=tasks, methods={"random": {}}, seeds=(0,), finetune=finetune)
+    begun = []
+
+    def progress(stage: str, done: int, total: int) -> None:
+        if done == 1 and stage.endswith(("warming up", "fine-tuning")):
+            begun.append((stage, len(list((tmp_path / "work").glob("warm-*")))))
+
+    found = compare(asked, tmp_path, progress=progress)
+    stages = ["1/3 warming up", "1/3 fine-tuning", "2/3 fine-tuning", "3/3 warming up", "3/3 fine-tuning"]
+    assert begun == [(stage, 1) for stage in stages]
+    assert len({cell["tokens"] for cell in found.results.cells}) == 1
+    assert not list((tmp_path / "work").iterdir())
 
 
 def test_a_task_of_lm_eval_is_a_measure(

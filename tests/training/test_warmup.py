@@ -188,6 +188,19 @@ def test_bf16_weights_stay_bf16(gpt: Path, data: str, tmp_path: Path) -> None:
     assert {tensor.dtype for tensor in weights(found.folder).values()} == {torch.bfloat16}
 
 
+@pytest.mark.parametrize("model", ["gpt", "mlm"])
+def test_mixed_precision_computes_in_bf16_and_keeps_float32_weights(
+    model: str, request: pytest.FixtureRequest, data: str, dev: str, tmp_path: Path
+) -> None:
+    folder, asked = str(request.getfixturevalue(model)), {**QUICK, "target": dev}
+    found = warmup(folder, data, tmp_path / "warm", precision="mixed", **asked)
+    assert {tensor.dtype for tensor in weights(found.folder).values()} == {torch.float32}
+    assert found.manifest["device"]["arithmetic"] == "bf16"
+    plain = warmup(folder, data, tmp_path / "plain", precision="float32", **asked)
+    assert same(found.folder, plain.folder, 1e-2)
+    assert not same(found.folder, plain.folder)
+
+
 def test_frozen_weights_under_lora_are_bf16_where_the_arithmetic_is() -> None:
     """The rule alone: a GPU with bf16, as here there is none."""
     from gotd.training.models import weights_dtype

@@ -30,10 +30,10 @@ memory = opt.chain(
     click.option("--gradient-checkpointing", is_flag=True, help="Less memory, more time."),
     click.option(
         "--precision",
-        type=click.Choice(["auto", "float32", "bf16"]),
+        type=click.Choice(["auto", "float32", "mixed", "bf16"]),
         default="auto",
         show_default=True,
-        help="auto: bf16 arithmetic where a GPU has it; bf16: bf16 weights too.",
+        help="mixed: bf16 arithmetic; auto: so where a GPU has it; bf16: bf16 weights too.",
     ),
 )
 

@@ -67,14 +67,34 @@ class Runner:
         mine: dict[str, list[str]] = {
             name: lines for name, lines in self.plan.digests.items() if name.startswith(f"{task.name}: ")
         }
-        if not self._model:
-            self._model.extend(model_inputs(config.model))
         warm = None
         if config.method(cell.row) != NONE:
             warm = [self.choices.key(cell), self.plan.tokens[str(cell.budget)], config.warmup]
         if config.warmup.get("replay") or "utility" in task.evaluate:
             mine["reference"] = self.plan.digests.get("reference", [])
-        return digest([asdict(cell), self._model, warm, config.finetune if task.train else None, asdict(task), mine])
+        return digest([asdict(cell), self._start(), warm, config.finetune if task.train else None, asdict(task), mine])
+
+    def warm_key(self, cell: Cell) -> str | None:
+        """Changes with all that the warmed-up model of a cell depends on: tasks that differ in stage II or in what
+        judges have it in common. None without a warm-up."""
+        config, task = self.plan.config, self.plan.config.task(cell.task)
+        if config.method(cell.row) == NONE:
+            return None
+        dev = [self.plan.digests.get(f"{task.name}: dev", []), task.text_field]
+        replayed = self.plan.digests.get("reference", []) if config.warmup.get("replay") else []
+        read = [self.choices.key(cell), self.plan.tokens[str(cell.budget)], replayed]
+        return digest([self._start(), read, config.warmup, cell.seed, dev])
+
+    def _start(self) -> list[str]:
+        """The model that every cell starts from."""
+        if not self._model:
+            self._model.extend(model_inputs(self.plan.config.model))
+        return self._model
+
+    def _is_shared(self, cell: Cell) -> bool:
+        """Whether a cell that is still to be run starts stage II from the same warmed-up model."""
+        others = [other for other in self.plan.cells if other.seed == cell.seed and other != cell]
+        return any(self.warm_key(other) == self.warm_key(cell) and self.done(other) is None for other in others)
 
     def run(self, cell: Cell) -> dict[str, Any]:
         """Do the work of a cell; what was done of it before is not done again."""
@@ -83,7 +103,8 @@ class Runner:
         folder, work = self.folder / "cells" / cell.name, self.folder / "work" / f"{cell.name}-{self.key(cell)}"
         try:
             choice = None if config.method(cell.row) == NONE else self.choices(cell)
-            model, tokens = self._warmed(cell, choice, work)
+            warm = self.folder / "work" / f"warm-{self.warm_key(cell)}"
+            model, tokens = self._warmed(cell, choice, warm)
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
             figures = self._judged(cell, task, model, WARM, folder)
@@ -108,9 +129,11 @@ class Runner:
         write_json(folder / DONE, told)
         if not config.keep_models:
             shutil.rmtree(work, ignore_errors=True)
+            if not self._is_shared(cell):
+                shutil.rmtree(warm, ignore_errors=True)
         return told
 
-    def _warmed(self, cell: Cell, choice: Choice | None, work: Path) -> tuple[str, int]:
+    def _warmed(self, cell: Cell, choice: Choice | None, folder: Path) -> tuple[str, int]:
         """The model after the warm-up, and the tokens that it read."""
         config, task = self.plan.config, self.plan.config.task(cell.task)
         if choice is None:
@@ -120,7 +143,7 @@ class Runner:
         found = warmup(
             config.model,
             choice.folder,
-            work / "warm",
+            folder,
             target=list(task.dev) or None,
             reference=list(config.reference) if given.get("replay") else None,
             fields=fields_of(config),

@@ -138,7 +138,9 @@ class Choices:
     def _asked(self, task: Task, asked: Rule) -> dict[str, Any]:
         """What scores depend on."""
         config, files = self.plan.config, self.plan.digests
-        roles = ("candidates", "reference", f"{task.name}: target", f"{task.name}: test")
+        # Not by the name of the task: those of one target and test share their scores.
+        roles = {"candidates": "candidates", "reference": "reference"}
+        roles |= {role: f"{task.name}: {role}" for role in ("target", "test")}
         avoided = [line for name, lines in files.items() if name.endswith(": avoid") for line in lines]
         return {
             "fit": asdict(asked.fit),
@@ -147,7 +149,9 @@ class Choices:
             "avoid": [asked.avoid, avoided] if asked.avoid else None,
             "targets": task.target,
             "fields": [asdict(fields_of(config)), task.text_field],
-            "files": {role: [line.split()[-1] for line in files[role]] for role in roles if role in files},
+            "files": {
+                role: [line.split()[-1] for line in files[name]] for role, name in roles.items() if name in files
+            },
         }
 
     def _scores(self, task: Task, asked: Rule) -> Path:

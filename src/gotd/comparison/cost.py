@@ -22,7 +22,7 @@ from gotd.evaluation.templates import load_template
 from gotd.training.documents import texts_of
 from gotd.training.finetune import CLASSIFIER, LANGUAGE
 from gotd.training.labelled import documents_of
-from gotd.training.language import causal_loss, masked_loss
+from gotd.training.language import loss_of
 from gotd.training.models import (
     arithmetic,
     kind_of,
@@ -35,6 +35,7 @@ from gotd.training.models import (
     with_lora,
 )
 from gotd.training.settings import Machine
+from gotd.training.windows import IGNORED
 
 _COUNTED = 1_000  # texts whose tokens stand for those of a file
 
@@ -88,7 +89,8 @@ def cost(config: Config | Path | str, output: Path | str) -> Cost:
     scorings = {runner.choices.scores_key(cell): cell for cell in missing.values()}
     training, judging, device = _speeds(asked)
     sizes = _Sizes(asked)
-    warm = sum(work.tokens[str(cell.budget)] for cell in reading)
+    warmed = {runner.warm_key(cell): cell for cell in reading}
+    warm = sum(work.tokens[str(cell.budget)] for cell in warmed.values())
     tuned = sum(sizes.tuning(asked.task(cell.task)) for cell in left)
     judged = sum(sizes.judging(asked.task(cell.task)) for cell in left)
     # A pool is looked at for each way to choose; its seeds and other tasks take as long, less where vectors are shared.
@@ -208,12 +210,12 @@ def _speeds(config: Config) -> tuple[float, float, str]:
     ids = torch.randint(0, len(tokenizer), (machine.portion(how.batch), window), device=device)
     optimiser = torch.optim.AdamW([part for part in model.parameters() if part.requires_grad], lr=0.0)
 
-    loss_of = causal_loss if kind == "causal" else masked_loss
+    labels = ids if kind == "causal" else ids.masked_fill(torch.rand(ids.shape, device=device) > how.mask, IGNORED)
 
     def step() -> None:
-        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            loss = loss_of(model(input_ids=ids), ids)
-        loss.backward()  # type: ignore[no-untyped-call]
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16), loss_of(model, kind) as loss:
+            value = loss(model(input_ids=ids), labels)
+        value.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         optimiser.zero_grad()
 

@@ -6,6 +6,7 @@ texts -> windows -> schedule -> loop -> model, tokenizer in a folder
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ import torch
 
 from gotd.engine import Progress, silent
 from gotd.errors import SettingsError
-from gotd.training.batches import collator, mean_loss
+from gotd.training.batches import Loss, collator, mean_loss
+from gotd.training.head import sparing
 from gotd.training.loop import Job, Measure, Trained, train
 from gotd.training.models import (
     arithmetic,
@@ -113,16 +115,16 @@ def train_language(
     order = ordered(own, other, epochs=recipe.epochs, tokens=recipe.tokens, replay=replay, seed=recipe.seed)
     packs = (own,) if other is None else (own, other)
     schedule = Schedule(packs, order, kind, tokenizer, recipe.mask, recipe.seed)
-    measure = None
-    if held_out:
-        measure = _measure(pack(held_out, tokenizer, kind, window), kind, tokenizer, recipe, machine, bf16)
+    held = pack(held_out, tokenizer, kind, window) if held_out else None
     if recipe.lora:
         torch.manual_seed(recipe.seed)  # of the factors
         model = with_lora(model, recipe.lora, "CAUSAL_LM" if kind == "causal" else None)
     pad = tokenizer.pad_token_id or 0
-    job = Job(what, schedule, collator(pad), causal_loss if kind == "causal" else masked_loss, measure)
     parameters = count_parameters(model)
-    trained = train(model, job, recipe, machine, checkpoints, progress)
+    with loss_of(model, kind) as loss:
+        measure = None if held is None else _measure(held, kind, tokenizer, recipe, machine, bf16, loss)
+        job = Job(what, schedule, collator(pad), loss, measure)
+        trained = train(model, job, recipe, machine, checkpoints, progress)
     first(lambda: save_model(model, tokenizer, folder, trained.weights))
     return Outcome(
         trained=trained,
@@ -176,11 +178,20 @@ def masked_loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = No
     return mean_loss(outputs["logits"], labels, num_items_in_batch)
 
 
-def _measure(windows: Windows, kind: Kind, tokenizer: Any, recipe: Recipe, machine: Machine, bf16: bool) -> Measure:
+def loss_of(model: Any, kind: Kind) -> AbstractContextManager[Loss]:
+    """What a model of this kind is trained by, while the context is open."""
+    if kind == "causal":
+        return nullcontext(causal_loss)
+    # Of several processes each may hold a part of the last layer, and the loss cannot reach for the whole.
+    return sparing(model, masked_loss) if world() == 1 else nullcontext(masked_loss)
+
+
+def _measure(
+    windows: Windows, kind: Kind, tokenizer: Any, recipe: Recipe, machine: Machine, bf16: bool, loss: Loss
+) -> Measure:
     """The mean loss over all tokens of the held-out windows; masked ones are hidden alike at every measurement."""
     items = in_turn(windows, kind, tokenizer, recipe.mask)
     collate = collator(tokenizer.pad_token_id or 0)
-    loss = causal_loss if kind == "causal" else masked_loss
     size = machine.micro_batch or min(recipe.batch, _HELD_OUT_BATCH)
 
     def measure(model: Any) -> dict[str, float]:

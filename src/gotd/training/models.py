@@ -145,7 +145,7 @@ def arithmetic(device: str, precision: Precision) -> tuple[torch.device, bool]:
 
     where = resolve_device(device)
     has_bf16 = where.type == "cuda" and native_dtype(where) == torch.bfloat16
-    if precision == "bf16":
+    if precision in ("mixed", "bf16"):
         return where, True
     return where, precision == "auto" and has_bf16
 

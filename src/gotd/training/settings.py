@@ -8,7 +8,7 @@ from typing import Any, Literal
 from gotd.errors import SettingsError
 
 Kind = Literal["causal", "masked"]
-Precision = Literal["auto", "float32", "bf16"]
+Precision = Literal["auto", "float32", "mixed", "bf16"]
 
 # Kang et al. 2024: domain tasks (masked) and zero-shot tasks (causal). What is not published there is ours.
 PRESETS: dict[str, tuple[Kind, dict[str, Any]]] = {
@@ -16,7 +16,7 @@ PRESETS: dict[str, tuple[Kind, dict[str, Any]]] = {
     "paper-gpt2": ("causal", {"lr": 2e-5, "epochs": 3.0}),
 }
 LORA_LR = 2e-4  # of low-rank factors that start from zero: about four times that of all weights
-_PRECISIONS = ("auto", "float32", "bf16")
+_PRECISIONS = ("auto", "float32", "mixed", "bf16")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +35,9 @@ class Recipe:
         measurements: how often to measure and to keep a checkpoint, over the whole run.
         decay: weight decay.
         rise: share of the steps over which the learning rate rises.
-        precision: of the arithmetic. `auto` is bf16 on a GPU that has it, with float32 weights where all are trained
-            and bf16 weights under `lora`; `bf16` holds bf16 weights only; `float32` is float32 throughout.
+        precision: of the arithmetic. `mixed` is bf16 with float32 weights where all are trained, bf16 weights under
+            `lora`; `auto` is `mixed` on a GPU that has bf16; `bf16` holds bf16 weights only; `float32` is float32
+            throughout.
         seed: of the order, of masks and of dropout.
     """
 

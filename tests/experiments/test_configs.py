@@ -1,4 +1,4 @@
-"""The paper's tables: every config is read and checked as it stands, and run with a tiny model and tiny files."""
+"""The comparisons of `experiments`: every config is read as it stands, and run with a tiny model and tiny files."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ import pytest
 from gotd.comparison import Config, Task, compare, read_comparison
 from gotd.comparison.choices import check_rows
 
-FOLDER = Path(__file__).resolve().parents[2] / "experiments" / "paper"
-CONFIGS = sorted(FOLDER.glob("*.yaml"))
+FOLDER = Path(__file__).resolve().parents[2] / "experiments"
+CONFIGS = sorted(FOLDER.glob("*/*.yaml"))
+HOW_MANY = {"paper": 7, "classification": 3, "detox": 2, "smollm2": 2}
+MASKED = ("bert", "minilm")
 TINY: dict[str, Any] = {"window": 32, "batch": 4, "precision": "float32"}
 FIGURES = {
-    "detox": {"expected maximum toxicity", "toxicity probability", "bits a byte", "perplexity"},
+    "toxicity": {"expected maximum toxicity", "toxicity probability", "bits a byte", "perplexity"},
     "zero-shot": {"accuracy", "macro F1", "MCC", "bits a byte", "perplexity"},
+    "classify": {"accuracy", "macro F1", "MCC"},
 }
 
 Files = Callable[[Task], Task]
@@ -47,6 +50,7 @@ def tiny_files(write: Callable[..., str], text: Callable[..., str]) -> Files:
         }
         evaluate = {name: dict(settings) for name, settings in task.evaluate.items()}
         for number, (name, settings) in enumerate(evaluate.items()):
+            settings |= {"window": 32} if "window" in settings else {}
             if "data" in settings:
                 settings["data"] = (write(f"{name}.jsonl", examples(500 + 100 * number, 4, labels)),)
             if name == "toxicity":
@@ -57,8 +61,8 @@ def tiny_files(write: Callable[..., str], text: Callable[..., str]) -> Files:
 
 
 def tiny(config: Config, model: Path, pool: str, files: Files) -> Config:
-    """The same comparison of a tiny model: its first task, random and the published row, one seed."""
-    published = next(row for row in config.methods if row.startswith("GOT-D"))
+    """The same comparison of a tiny model: its first task, random and gotd's first row, one seed."""
+    published = next(row for row in config.methods if config.method(row) == "gotd")
     own = {name: value for name, value in config.methods[published].items() if name not in ("encoder", "keep")}
     finetune = {**config.finetune, "epochs": 1.0, **TINY} if config.finetune else {}
     if "max_train" in finetune:
@@ -81,8 +85,8 @@ def tiny(config: Config, model: Path, pool: str, files: Files) -> Config:
 
 
 @pytest.mark.usefixtures("quick_trainings")
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_every_table_runs_from_end_to_end(
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_every_comparison_runs_from_end_to_end(
     path: Path,
     request: pytest.FixtureRequest,
     monkeypatch: pytest.MonkeyPatch,
@@ -96,17 +100,20 @@ def test_every_table_runs_from_end_to_end(
     monkeypatch.syspath_prepend(tmp_path)
     config = read_comparison(path)
     check_rows(config)
-    model = request.getfixturevalue("mlm" if "bert" in config.model else "gpt")
+    model = request.getfixturevalue("mlm" if any(name in config.model for name in MASKED) else "gpt")
     small = tiny(config, model, corpora.pool, tiny_files)
     found = compare(small, tmp_path / "out")
     assert {row.row for row in found.results.rows} == set(small.methods)
-    wanted = next((names for name, names in FIGURES.items() if path.stem.startswith(name)), None)
-    assert {row.metric for row in found.results.rows} == (wanted or {"accuracy", "macro F1", "MCC"})
+    wanted = next(names for name, names in FIGURES.items() if name in config.tasks[0].evaluate)
+    assert {row.metric for row in found.results.rows} == wanted
     assert {cell["tokens"] > 0 for cell in found.results.cells} == {True}
     assert "one seed shows nothing about seeds" in found.verdict[0]
 
 
-def test_the_page_lists_every_table() -> None:
-    said = (FOLDER / "README.md").read_text()
-    assert all(f"| `{path.name}` |" in said for path in CONFIGS)
-    assert len(CONFIGS) == 7
+@pytest.mark.parametrize("folder", sorted(HOW_MANY))
+def test_the_page_lists_every_comparison(folder: str) -> None:
+    files = [path for path in CONFIGS if path.parent.name == folder]
+    assert len(files) == HOW_MANY[folder]
+    said = (FOLDER / folder / "README.md").read_text()
+    assert all(f"`{path.name}`" in said for path in files)
+    assert {path.parent.name for path in CONFIGS} == set(HOW_MANY)
