@@ -269,7 +269,7 @@ def report(found: Sequence[Cell], seeds: Sequence[int]) -> str:
     missing = Counter(f"seed {seed}" for of in seen[WARM] for _, _, seed in wanted - set(of.by_key))
     absent = "; ".join(f"{name}: {count}" for name, count in sorted(missing.items())) or "none"
     columns = [
-        (f"{size:,} tokens, {STAGES[stage].removeprefix('after ')}", cells)
+        (f"{size:,} tokens, {STAGES[stage].removeprefix('after ').removeprefix('the ')}", cells)
         for stage in (WARM, TUNED)
         for size, cells in zip(budgets, seen[stage])
     ]
