@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from gotd.artifacts import load_manifest
 from gotd.comparison import Config
 from gotd.comparison.choices import Choices
@@ -34,3 +36,19 @@ def test_a_pool_is_embedded_once_for_all_rows_and_tasks(small: Config, tmp_path:
 def test_an_encoder_that_is_fitted_on_a_target_shares_nothing(small: Config, tmp_path: Path) -> None:
     chosen(replace(small, methods={"gotd": {}, "random": {}}, seeds=(0,)), tmp_path)
     assert not list(tmp_path.glob("vectors-*"))
+
+
+def test_another_row_may_embed_a_pool_of_which_the_embedding_was_stopped(small: Config, tmp_path: Path) -> None:
+    config = replace(small, methods={"gotd": {}, "nearest": {}, "random": {}}, seeds=(0,), select={"encoder": "static"})
+    planned = plan(config)
+    cells = {cell.row: cell for cell in planned.cells}
+
+    def stop(stage: str, done: int, total: int) -> None:
+        if list(tmp_path.glob("vectors-*/parts/*.done.json")):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Choices(planned, tmp_path, stop)(cells["gotd"])
+    assert not list(tmp_path.glob("vectors-*/manifest.json"))
+    assert Choices(planned, tmp_path)(cells["nearest"]).documents == 12
+    assert len(list(tmp_path.glob("vectors-*/manifest.json"))) == 1

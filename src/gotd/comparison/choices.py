@@ -186,10 +186,12 @@ class Choices:
             return None
         files = [line.split()[-1] for line in self.plan.digests["candidates"]]
         key = digest([potential.encoder.fingerprint, asdict(fields_of(self.plan.config)), files])
-        folder = self.folder / f"vectors-{key}"
-        if not (folder / "manifest.json").exists():
-            once = {**common, "polish": 0}
-            score(fitted, self.plan.config.candidates, folder, **once, keep_embeddings=True)
+        made = next(self.folder.glob(f"vectors-{key}-*/manifest.json"), None)
+        if made is not None:
+            return made.parent
+        # Any row may make them. One that was stopped is gone on with by itself alone: its potential is another's.
+        folder = self.folder / f"vectors-{key}-{fitted.name.removeprefix('fit-')}"
+        score(fitted, self.plan.config.candidates, folder, **{**common, "polish": 0}, keep_embeddings=True)
         return folder
 
     def _fit(self, task: Task, asked: Rule, folder: Path) -> None:
