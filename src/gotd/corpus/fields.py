@@ -121,7 +121,7 @@ def check_length(text: str, shortest: int) -> None:
         )
 
 
-def vector_of(row: Record, name: str, length: int | None = None) -> NDArray[np.float32]:
+def vector_of(row: Record, name: str, length: int | None) -> NDArray[np.float32]:
     """The vector that a record carries, checked: (d,) float32, finite, of this length if one is given."""
     value = row.get(name)
     if value is None:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from gotd.artifacts import load_manifest, open_artifact, versions
+from gotd.artifacts import open_artifact, versions
 from gotd.corpus import Fields, Inputs, OnError, RejectWriter
 from gotd.engine import Progress, silent
 from gotd.errors import SettingsError
@@ -131,11 +131,6 @@ def warmup(
     manifest = first(lambda: artifact.finish(told))
     first(lambda: shutil.rmtree(artifact.folder / CHECKPOINTS))
     return TrainedModel(artifact.folder, manifest)
-
-
-def load_trained(folder: Path | str, kind: str = "warmup") -> TrainedModel:
-    """A finished folder of `gotd warmup`, or another kind."""
-    return TrainedModel(Path(folder), load_manifest(folder, kind))
 
 
 def share_of(value: float | str) -> float:

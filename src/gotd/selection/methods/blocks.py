@@ -23,9 +23,9 @@ def blocks(points: Tensor) -> Iterator[tuple[int, int, Tensor]]:
         yield start, start + len(block), filled
 
 
-def blockwise(points: Tensor, function: Callable[[Tensor], Tensor], type: torch.dtype = torch.float32) -> Tensor:
+def blockwise(points: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
     """`function` (ROWS, d) -> (ROWS,) over all rows of points (n, d)."""
-    values = torch.empty(len(points), dtype=type)
+    values = torch.empty(len(points))
     for start, stop, block in blocks(points):
         values[start:stop] = function(block)[: stop - start]
     return values
