@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
@@ -324,11 +325,10 @@ def gathered(command: Callable[..., None]) -> Callable[..., None]:
         }
         parts = {name: given.pop(option) for name, option in names.items()}
         parts |= {name: given.pop(name) for name in ("chunk_chars", "min_chars", "text_per")}
-        given["fields"] = Fields(**parts)
+        fields = given["fields"] = Fields(**parts)
         if "target_text_field" in given:
-            other = given.pop("target_text_field")
-            parts |= {"text": other, "id": None, "source": None, "min_chars": 0}
-            given["target_fields"] = Fields(**parts) if other is not None else None
+            text = given.pop("target_text_field")
+            given["target_fields"] = None if text is None else replace(fields.of_target(), text=text)
         command(**given)
 
     return run

@@ -128,7 +128,7 @@ def fit(
     """
     started = time.perf_counter()
     chosen, where = settings or FitSettings(), fields or Fields()
-    where_target = target_fields or replace(where, id=None, source=None, min_chars=0)
+    where_target = target_fields or where.of_target()
     goals, read_from = aims(target, avoid), find(reference)
     check_aims(chosen.method, goals)
     asked = {
@@ -139,7 +139,7 @@ def fit(
         **described(goals),
     }
     files = {**inputs_of(goals), "reference": read_from}
-    inputs = {name: [f"{file.path} {file.digest}" for file in found] for name, found in files.items()}
+    inputs = {name: [file.as_input for file in found] for name, found in files.items()}
     artifact = open_artifact(output, "fit", asked, inputs, overwrite=overwrite)
     if artifact.finished is not None:
         return Potential.load(artifact.folder, device=device)

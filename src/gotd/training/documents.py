@@ -35,7 +35,7 @@ def inputs_of(data: Inputs) -> list[str]:
     chosen = selection_folder(data)
     if chosen is not None:
         return [f"{chosen.resolve()} {file_digest(chosen / 'selected.arrow')}"]
-    return [f"{file.path} {file.digest}" for file in find(data)]
+    return [file.as_input for file in find(data)]
 
 
 def texts_of(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +87,7 @@ def warmup(
     how, where = recipe(kind, preset, **given), machine or Machine()
     where.portion(how.batch, world())
     fields = fields or Fields()
-    target_fields = target_fields or replace(fields, id=None, source=None, min_chars=0)
+    target_fields = target_fields or fields.of_target()
     inputs = {"model": model_inputs(model), "data": inputs_of(data)}
     inputs |= {name: inputs_of(value) for name, value in (("target", target), ("reference", reference)) if value}
     asked = {"kind": kind, "preset": preset, "replay": share, "on_error": on_error, **asdict(how)}
