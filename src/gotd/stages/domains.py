@@ -19,8 +19,9 @@ from gotd.engine import Progress, silent
 from gotd.errors import InputError, SettingsError
 from gotd.potential import encoder_for
 from gotd.selection.gradient import between_halves
-from gotd.stages.fit import FitSettings, sample_alike
+from gotd.stages.fit import FitSettings
 from gotd.stages.points import vectors_by
+from gotd.stages.samples import sample_alike
 from gotd.stages.targets import Aim, Targets, aims
 from gotd.transport import Cost, Measure, Problem, solve
 
