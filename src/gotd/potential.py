@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
-from itertools import pairwise
+from itertools import pairwise, repeat
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +29,13 @@ from gotd.selection.gradient import Objective, marginal_error, polished
 from gotd.selection.methods import Method, restore_method
 from gotd.selection.several import Blend, Quality, Term
 from gotd.transport import Cost, Measure, Products, SoftMin, Space
+from gotd.transport.blocks import blocks
 
 __all__ = ["FILE_NAME", "FORMAT", "Potential", "Priced", "Quality"]
 
 FILE_NAME = "potential.safetensors"
 FORMAT = 2
 _ENCODER, _METHOD = "encoder.", "method."
-# Rows scored at a time. For few rows BLAS takes other paths, which round otherwise: in blocks of one shape the score
-# of a document has the same bits whatever its neighbours are.
-_ROWS = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,14 +160,13 @@ class Potential:
             return self.pricer.points(points, weights)
         phi = torch.empty(len(self.terms), len(points))
         cols = [torch.zeros(len(term.attract.g), dtype=torch.float64) for term in self.terms]
-        for start in range(0, len(points), _ROWS):
-            block = _filled(points[start : start + _ROWS])
-            held = None if weights is None else _filled(weights[start : start + _ROWS])
+        masses = repeat(None) if weights is None else (held for _, _, held in blocks(weights))
+        for (start, stop, block), held in zip(blocks(points), masses):
             own = None if self.repel is None else self.repel(block)
             for row, term in enumerate(self.terms):
                 found = term.attract.plan_pass(block, held)
                 f = found.f if own is None else found.f - own
-                phi[row, start : start + _ROWS] = f[: len(points) - start]
+                phi[row, start:stop] = f[: stop - start]
                 cols[row] += found.col
         return phi, torch.cat(cols)
 
@@ -228,7 +225,16 @@ class Potential:
         """Write `potential.safetensors` into a folder, whole or not at all."""
         from safetensors.torch import save
 
-        shared = self.terms[0].objective
+        tensors = {name: tensor.contiguous() for name, tensor in self._tensors().items()}
+        content = save(tensors, {"gotd": orjson.dumps(self._about()).decode()})
+        path = Path(folder) / FILE_NAME
+        written = temporary(path)
+        written.write_bytes(content)
+        settle(written, path)
+        return path
+
+    def _tensors(self) -> dict[str, torch.Tensor]:
+        """The arrays of the file, by name."""
         tensors = {
             **{name: part for i, term in enumerate(self.terms) for name, part in _halves(f"{i}", term.attract).items()},
             **_halves("repel", self.repel),
@@ -243,7 +249,12 @@ class Potential:
             tensors["space.axes"] = self.space.axes
         if self.method is not None:
             tensors |= {f"{_METHOD}{name}": tensor for name, tensor in self.method.tensors().items()}
-        about = {
+        return tensors
+
+    def _about(self) -> dict[str, Any]:
+        """What the file says of them, as JSON."""
+        shared = self.terms[0].objective
+        return {
             "method": None if self.method is None else self.method.config(),
             "format": FORMAT,
             "encoder": self.encoder.config(),
@@ -266,12 +277,6 @@ class Potential:
             "quality": asdict(self.quality),
             "settings": self.settings,
         }
-        content = save({k: v.contiguous() for k, v in tensors.items()}, {"gotd": orjson.dumps(about).decode()})
-        path = Path(folder) / FILE_NAME
-        written = temporary(path)
-        written.write_bytes(content)
-        settle(written, path)
-        return path
 
     @classmethod
     def load(cls, path: Path | str, *, device: str = "auto") -> Potential:
@@ -327,12 +332,6 @@ def encoder_for(spec: str, texts: Sequence[str], *, device: str = "auto", seed: 
 
 def _under(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-
-
-def _filled(rows: torch.Tensor) -> torch.Tensor:
-    """Rows of zeros after the last, up to a full block."""
-    missing = _ROWS - len(rows)
-    return torch.cat([rows, rows.new_zeros(missing, *rows.shape[1:])]) if missing else rows
 
 
 def _halves(name: str, part: SoftMin | None) -> dict[str, torch.Tensor]:
