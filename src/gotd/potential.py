@@ -15,14 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import orjson
 import torch
 from numpy.typing import NDArray
 
-from gotd.durable import settle, temporary
 from gotd.encoders import Encoder, fit_encoder, restore_encoder
 from gotd.encoders.weights import resolve_device
-from gotd.errors import ArtifactError, InputError, SettingsError
+from gotd.errors import InputError, SettingsError
+from gotd.potential_file import FILE_NAME, FORMAT, read, write
 from gotd.pricing import ROWS, Pricer
 from gotd.selection import several
 from gotd.selection.gradient import Objective, marginal_error, polished
@@ -33,8 +32,6 @@ from gotd.transport.blocks import blocks
 
 __all__ = ["FILE_NAME", "FORMAT", "Potential", "Priced", "Quality"]
 
-FILE_NAME = "potential.safetensors"
-FORMAT = 2
 _ENCODER, _METHOD = "encoder.", "method."
 
 
@@ -223,15 +220,7 @@ class Potential:
 
     def save(self, folder: Path | str) -> Path:
         """Write `potential.safetensors` into a folder, whole or not at all."""
-        from safetensors.torch import save
-
-        tensors = {name: tensor.contiguous() for name, tensor in self._tensors().items()}
-        content = save(tensors, {"gotd": orjson.dumps(self._about()).decode()})
-        path = Path(folder) / FILE_NAME
-        written = temporary(path)
-        written.write_bytes(content)
-        settle(written, path)
-        return path
+        return write(Path(folder), self._about(), self._tensors())
 
     def _tensors(self) -> dict[str, torch.Tensor]:
         """The arrays of the file, by name."""
@@ -256,7 +245,6 @@ class Potential:
         shared = self.terms[0].objective
         return {
             "method": None if self.method is None else self.method.config(),
-            "format": FORMAT,
             "encoder": self.encoder.config(),
             "terms": [
                 {
@@ -288,7 +276,7 @@ class Potential:
         Raises:
             ArtifactError: there is none, it is damaged, or its encoder is no longer the same.
         """
-        about, tensors = _read(Path(path))
+        about, tensors = read(Path(path))
         cost, reg = Cost(about["cost"]), about["reg"]
         fitted = {name: tensor.numpy() for name, tensor in _under(_ENCODER, tensors).items()}
         other = about["method"]
@@ -338,20 +326,3 @@ def _halves(name: str, part: SoftMin | None) -> dict[str, torch.Tensor]:
     if part is None:
         return {}
     return {f"{name}.points": part.points.clone(), f"{name}.g": part.g, f"{name}.log_b": part.log_b}
-
-
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    from safetensors import SafetensorError, safe_open
-
-    file = path / FILE_NAME if path.is_dir() else path
-    if not file.is_file():
-        raise ArtifactError(f"{path}: no {FILE_NAME} there; wanted a folder made by `gotd fit` or `gotd select`")
-    try:
-        with safe_open(str(file), framework="pt") as content:
-            about = orjson.loads((content.metadata() or {})["gotd"])
-            tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118
-    except (SafetensorError, KeyError, orjson.JSONDecodeError) as error:
-        raise ArtifactError(f"{file} is damaged or not gotd's ({error}); fit it again") from error
-    if about.get("format") != FORMAT:
-        raise ArtifactError(f"{file} has format {about.get('format')}; this gotd reads format {FORMAT}. Fit it again")
-    return about, tensors
