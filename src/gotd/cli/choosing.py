@@ -50,8 +50,9 @@ from gotd.cli import options as opt
 def select(as_json: bool, dry_run: bool, report: bool, candidates: tuple[str, ...], **given: Any) -> None:
     """Choose from a pool: fit, score and choose in one."""
     from gotd import reporting
-    from gotd.display import progress_bar, show_selection
+    from gotd.display import progress_bar
     from gotd.pipeline import select
+    from gotd.stages.display import show_selection
 
     if report:
         reporting.check_extras()  # before the work, not after it
@@ -175,8 +176,9 @@ def score(
 @opt.warmed_up
 def choose(as_json: bool, **given: Any) -> None:
     """Choose from SCORES, the folder of `score`."""
-    from gotd.display import progress_bar, show_selection
+    from gotd.display import progress_bar
     from gotd.stages.choose import choose
+    from gotd.stages.display import show_selection
 
     with progress_bar() as progress:
         found = choose(progress=progress, **given)
@@ -192,8 +194,9 @@ def choose(as_json: bool, **given: Any) -> None:
 @opt.gathered
 def domains(as_json: bool, **given: Any) -> None:
     """Measure how far each source of the pool is from the target."""
-    from gotd.display import progress_bar, show_domains
+    from gotd.display import progress_bar
     from gotd.pipeline import fit_settings
+    from gotd.stages.display import show_domains
     from gotd.stages.domains import domains
     from gotd.stages.fit import FitSettings
 

@@ -28,7 +28,8 @@ from gotd.cli import options as opt
 def size(as_json: bool, **given: Any) -> None:
     """Show what each budget would do, and from which on more documents hardly pay. SCORES is the folder of `score`
     or `select`."""
-    from gotd.display import progress_bar, show_sizes
+    from gotd.display import progress_bar
+    from gotd.stages.display import show_sizes
     from gotd.stages.size import size
 
     with progress_bar() as progress:
