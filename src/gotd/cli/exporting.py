@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from gotd.cli import options as opt
+from gotd.cli.output import print_json
 
 TRAINERS = ("trl", "llama-factory", "axolotl", "datasets", "megatron")
 
@@ -31,4 +32,4 @@ def export(as_json: bool, **given: Any) -> None:
     from gotd.export.display import show_export
 
     found = export_selection(**given)
-    opt.print_json(found.manifest) if as_json else show_export(found)
+    print_json(found.manifest) if as_json else show_export(found)
