@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gotd.evaluation.metrics import intervals, metrics, of_table
+from gotd.evaluation.metrics import intervals, metrics, of_tables
 
 labels = st.integers(2, 5).flatmap(
     lambda classes: st.tuples(
@@ -28,9 +28,10 @@ def test_by_hand() -> None:
 def test_the_table_gives_what_scikit_learn_gives(case: tuple[int, list[tuple[int, int]]]) -> None:
     classes, pairs = case
     true, predicted = np.array(pairs).T
-    table = np.zeros((classes, classes), np.int64)
-    np.add.at(table, (true, predicted), 1)
-    assert of_table(table) == pytest.approx(tuple(metrics(true, predicted, classes).values()))
+    table = np.zeros((1, classes, classes))
+    np.add.at(table[0], (true, predicted), 1)
+    found = {name: float(value) for name, (value,) in of_tables(table).items()}
+    assert found == pytest.approx(metrics(true, predicted, classes))
 
 
 def test_the_interval_of_an_accuracy_is_that_of_a_proportion() -> None:
@@ -46,3 +47,13 @@ def test_the_interval_of_an_accuracy_is_that_of_a_proportion() -> None:
 def test_who_is_always_right_is_so_in_every_resample() -> None:
     true = np.arange(30) % 3
     assert set(intervals(true, [true], 3).values()) == {(1.0, 1.0)}
+
+
+def test_a_large_test_set_has_an_interval_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """120,000 documents: their number to the fourth is above what 64 bits hold."""
+    monkeypatch.setattr("gotd.evaluation.metrics.RESAMPLES", 10)
+    true = np.tile([0, 1], 60_000)
+    predicted = np.where(np.arange(120_000) % 10 < 2, 1 - true, true)
+    low, high = intervals(true, [predicted], 2)["mcc"]
+    assert low < 0.6 < high
+    assert high - low < 0.02

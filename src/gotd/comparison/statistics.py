@@ -20,6 +20,7 @@ from scipy.sparse import csr_array
 from scipy.stats import spearmanr
 
 from gotd.comparison.config import LM_EVAL
+from gotd.evaluation.metrics import of_tables
 
 RESAMPLES = 2_000
 _BOUNDS = (2.5, 97.5)
@@ -110,19 +111,8 @@ def figures(evaluation: str, items: Columns, weights: Values, classes: int = 0) 
     count = len(items["true"])
     places = (np.arange(count), items["true"] * classes + items["predicted"])
     hits = csr_array((np.ones(count), places), (count, classes**2))
-    return _of_tables((weights @ hits).reshape(-1, classes, classes))
-
-
-def _of_tables(tables: Values) -> dict[str, Values]:
-    """Figures of r confusion matrices, (r, classes, classes), true by predicted; as `evaluation.metrics` has them."""
-    total = tables.sum((1, 2))
-    hits, of_true, of_predicted = np.diagonal(tables, axis1=1, axis2=2), tables.sum(2), tables.sum(1)
-    f1 = (2 * hits / np.maximum(of_true + of_predicted, 1)).mean(1)
-    # Gorodkin (2004), R_K.
-    spread = (total**2 - (of_true**2).sum(1)) * (total**2 - (of_predicted**2).sum(1))
-    covariance = hits.sum(1) * total - (of_true * of_predicted).sum(1)
-    mcc = np.where(spread > 0, covariance / np.sqrt(np.maximum(spread, 1)), 0.0)
-    return {_ACCURACY.name: hits.sum(1) / total, _F1.name: f1, _MCC.name: mcc}
+    found = of_tables((weights @ hits).reshape(-1, classes, classes))
+    return {_ACCURACY.name: found["accuracy"], _F1.name: found["macro_f1"], _MCC.name: found["mcc"]}
 
 
 def plain(evaluation: str, items: Columns, classes: int = 0) -> dict[str, float]:

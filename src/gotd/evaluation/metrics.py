@@ -17,6 +17,7 @@ RESAMPLES = 1000
 _INTERVAL = (2.5, 97.5)
 
 Labels = NDArray[np.int64]
+Values = NDArray[np.float64]
 
 
 def metrics(true: Labels, predicted: Labels, classes: int) -> dict[str, float]:
@@ -45,8 +46,9 @@ def intervals(
     cells = [true * classes + predicted for predicted in predictions]
 
     def figures(rows: Labels) -> Any:
-        tables = [np.bincount(cell[rows], minlength=classes**2).reshape(classes, classes) for cell in cells]
-        return np.mean([of_table(table) for table in tables], axis=0)
+        tables = np.array([np.bincount(cell[rows], minlength=classes**2) for cell in cells], np.float64)
+        found = of_tables(tables.reshape(-1, classes, classes))
+        return np.mean([found[name] for name in METRICS], axis=1)
 
     low, high = bootstrap(len(true), figures, seed)
     return {name: (float(low[i]), float(high[i])) for i, name in enumerate(METRICS)}
@@ -65,15 +67,15 @@ def bootstrap(count: int, figure: Callable[[Labels], Any], seed: int = 0) -> tup
     return low, high
 
 
-def of_table(table: NDArray[np.int64]) -> tuple[float, float, float, float]:
-    """The figures of METRICS of a confusion matrix, (classes, classes): true by predicted. The same as `metrics`, but
-    fast enough to resample."""
-    count = table.sum()
-    hits, of_true, of_predicted = np.diag(table), table.sum(1), table.sum(0)
-    accuracy = hits.sum() / count
-    f1 = 2 * hits / np.maximum(of_true + of_predicted, 1)
+def of_tables(tables: Values) -> dict[str, Values]:
+    """The figures of METRICS, (r,) each, of r confusion matrices (r, classes, classes), true by predicted. The same as
+    `metrics`, but fast enough to resample."""
+    total = tables.sum((1, 2))
+    hits, of_true, of_predicted = np.diagonal(tables, axis1=1, axis2=2), tables.sum(2), tables.sum(1)
+    accuracy = hits.sum(1) / total
+    f1 = (2 * hits / np.maximum(of_true + of_predicted, 1)).mean(1)
     # Gorodkin (2004), R_K.
-    spread = (count**2 - (of_true**2).sum()) * (count**2 - (of_predicted**2).sum())
-    covariance = hits.sum() * count - (of_true * of_predicted).sum()
-    mcc = covariance / np.sqrt(float(spread)) if spread else 0.0
-    return float(accuracy), float(accuracy), float(f1.mean()), float(mcc)
+    spread = (total**2 - (of_true**2).sum(1)) * (total**2 - (of_predicted**2).sum(1))
+    covariance = hits.sum(1) * total - (of_true * of_predicted).sum(1)
+    mcc = np.where(spread > 0, covariance / np.sqrt(np.maximum(spread, 1)), 0.0)
+    return {"accuracy": accuracy, "micro_f1": accuracy, "macro_f1": f1, "mcc": mcc}
