@@ -96,13 +96,17 @@ def load_transformer(name: str, spec: str, device: str = "auto") -> Transformer:
     return Transformer(spec, model, tokenizer, max_tokens, int(config.hidden_size), fingerprint)
 
 
+def check_tokenizer(name: str) -> None:
+    """SettingsError where a folder has none: the library would make up an empty one, to which every word is unknown."""
+    folder = Path(name)
+    if folder.is_dir() and not any(any(folder.glob(pattern)) for pattern in TOKENIZER_FILES):
+        raise SettingsError(f"{name}: found no tokenizer. Save it into this folder with save_pretrained.")
+
+
 def _load(name: str) -> tuple[Any, Any]:
     from transformers import AutoModel, AutoTokenizer
 
-    folder = Path(name)
-    if folder.is_dir() and not any(any(folder.glob(pattern)) for pattern in TOKENIZER_FILES):
-        # The library would make up an empty tokenizer, to which every word is unknown.
-        raise SettingsError(f"{name}: found no tokenizer. Save it into this folder with save_pretrained.")
+    check_tokenizer(name)
     tokenizer = AutoTokenizer.from_pretrained(name)
     model, info = AutoModel.from_pretrained(name, output_loading_info=True)
     missing = sorted(key for key in info["missing_keys"] if "pooler" not in key)

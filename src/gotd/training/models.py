@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from gotd.artifacts import MANIFEST, STARTED, read_json
 from gotd.encoders.local import file_digest, load, require
-from gotd.encoders.transformer import TOKENIZER_FILES
+from gotd.encoders.transformer import TOKENIZER_FILES, check_tokenizer
 from gotd.encoders.weights import precision as native_dtype
 from gotd.encoders.weights import resolve_device
 from gotd.errors import ArtifactError, SettingsError
@@ -84,10 +84,7 @@ def load_tokenizer(name: str) -> Any:
     """The tokenizer of a model, with a pad token: its own, or else its EOS token."""
     from transformers import AutoTokenizer
 
-    folder = Path(name)
-    if folder.is_dir() and not any(any(folder.glob(pattern)) for pattern in TOKENIZER_FILES):
-        # The library would make up an empty tokenizer, to which every word is unknown.
-        raise SettingsError(f"{name}: found no tokenizer. Save it into this folder with save_pretrained.")
+    check_tokenizer(name)
     tokenizer = load(name, lambda: AutoTokenizer.from_pretrained(name))
     if tokenizer.pad_token_id is None and tokenizer.eos_token_id is not None:
         tokenizer.pad_token = tokenizer.eos_token
