@@ -170,10 +170,11 @@ def forked() -> Any:
 
 
 @pytest.fixture
-def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[torch.device]:
+def elsewhere() -> Iterator[torch.device]:
     """A device that is not the CPU's, though it computes there: see `pretend.py`."""
-    monkeypatch.syspath_prepend(str(Path(__file__).parent))
-    with import_module("pretend").pretended() as device:
+    from pretend import pretended
+
+    with pretended() as device:
         yield device
 
 

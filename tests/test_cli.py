@@ -5,7 +5,6 @@ docs/cli.md is made from the same help texts; to make it again: python tests/tes
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 from collections import Counter
@@ -19,7 +18,8 @@ import orjson
 import pyarrow.parquet as pq
 import pytest
 import zstandard
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
+from commands import ONE_LINE, done, refused, run, told
 
 import gotd
 from gotd.cli import main
@@ -43,8 +43,9 @@ COMMANDS = (
     "doctor",
 )
 WIDTH = 100
-ONE_LINE = re.compile(r"gotd: [^\n]+\n")
 BAR = "\u2501"
+
+pytestmark = pytest.mark.usefixtures("plain_screen")
 
 Fit = Callable[..., dict[str, Any]]
 
@@ -77,41 +78,6 @@ def found(path: tuple[str, ...]) -> click.Command:
 if __name__ == "__main__":
     sys.stdout.write(documentation())
     sys.exit()
-
-
-def run(*arguments: object) -> Result:
-    """What a command prints and how it exits; an error that gotd did not foresee is raised here."""
-    found = CliRunner().invoke(main, [str(argument) for argument in arguments], prog_name="gotd")
-    if found.exception is not None and not isinstance(found.exception, SystemExit):
-        raise found.exception
-    return found
-
-
-def done(*arguments: object) -> str:
-    """Standard output of a command that must succeed, and say nothing on standard error."""
-    found = run(*arguments)
-    assert (found.exit_code, found.stderr) == (0, "")
-    return found.stdout
-
-
-def told(*arguments: object) -> Any:
-    """The JSON that a command prints: nothing else may stand on standard output."""
-    return orjson.loads(done(*arguments, "--json"))
-
-
-def refused(*arguments: object) -> str:
-    """The one line that a command which cannot be done prints, on standard error alone."""
-    found = run(*arguments)
-    assert (found.exit_code, found.stdout) == (1, "")
-    assert ONE_LINE.fullmatch(found.stderr)
-    return found.stderr
-
-
-@pytest.fixture(autouse=True)
-def _plain_screen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever colours and widths the environment asks for."""
-    for name in ("FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "COLUMNS"):
-        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ import click
 import orjson
 import pytest
 import yaml
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
+from commands import run
 
 from gotd.cli import main
 from gotd.cli.config import configurable
@@ -30,13 +31,6 @@ def config(tmp_path: Path) -> Config:
         return path
 
     return made
-
-
-def run(*arguments: object) -> Result:
-    found = CliRunner().invoke(main, [str(argument) for argument in arguments], prog_name="gotd")
-    if found.exception is not None and not isinstance(found.exception, SystemExit):
-        raise found.exception
-    return found
 
 
 def printed(*arguments: object) -> dict[str, Any]:

@@ -22,6 +22,8 @@ from gotd.cli import main
 from gotd.corpus import Document
 from gotd.demo import BUDGET, COMMON, RARE, Demo, demo_documents, run_demo
 
+pytestmark = pytest.mark.usefixtures("plain_screen")
+
 DATA = Path(gotd.demo.__file__).parent / "data"
 README = Path(__file__).parent.parent / "README.md"
 METHODS = ["random", "nearest neighbours", "gotd, as published", "gotd"]
@@ -31,13 +33,6 @@ METHODS = ["random", "nearest neighbours", "gotd, as published", "gotd"]
 class Ran:
     demo: Demo
     folder: Path
-
-
-@pytest.fixture(autouse=True)
-def _plain_screen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever colours and widths the environment asks for."""
-    for name in ("FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "COLUMNS"):
-        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture(scope="module")

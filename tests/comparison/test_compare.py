@@ -47,6 +47,11 @@ def as_yaml(config: Config, path: Path) -> Path:
     return path
 
 
+def examples(text: Any, start: int, count: int) -> list[dict[str, Any]]:
+    """Rare and common words in turn, labelled."""
+    return [{"text": text(start + i, i % 2 == 0, 8), "label": ("rare", "common")[i % 2]} for i in range(count)]
+
+
 def test_reading_the_tasks_words_lowers_the_loss_on_them(compared: Comparison) -> None:
     """Of the pool one document in twenty is of the task: whoever finds those is better than random, in every seed."""
     found = rows(compared)
@@ -130,14 +135,11 @@ def test_a_row_that_is_added_costs_its_own_cells_alone(compared: Comparison, sma
 def test_stage_two_is_judged_on_classes_and_perplexity(
     small: Config, corpora: Any, lines: Any, text: Any, tmp_path: Path
 ) -> None:
-    def examples(start: int, count: int) -> list[dict[str, Any]]:
-        return [{"text": text(start + i, i % 2 == 0, 8), "label": ("rare", "common")[i % 2]} for i in range(count)]
-
     told = Task(
         "labels",
         small.tasks[0].target,
-        test=(lines("labelled-test.jsonl", examples(5000, 12)),),
-        train=(lines("labelled.jsonl", examples(6000, 24)),),
+        test=(lines("labelled-test.jsonl", examples(text, 5000, 12)),),
+        train=(lines("labelled.jsonl", examples(text, 6000, 24)),),
         label_field="label",
         evaluate={"perplexity": {"max_docs": 6}, "classify": {}},
     )
@@ -235,15 +237,12 @@ def test_tasks_that_differ_in_stage_two_alone_share_their_warm_up(
 ) -> None:
     """One warm-up for two numbers of labels, gone once both are done; other dev data ask for their own."""
 
-    def examples(start: int, count: int) -> list[dict[str, Any]]:
-        return [{"text": text(start + i, i % 2 == 0, 8), "label": ("rare", "common")[i % 2]} for i in range(count)]
-
     def labelled(name: str, most: str, dev: tuple[str, ...] = ()) -> Task:
-        test, train = ((lines(f"shared-{start}.jsonl", examples(start, 12)),) for start in (9000, 9100))
+        test, train = ((lines(f"shared-{start}.jsonl", examples(text, start, 12)),) for start in (9000, 9100))
         given = {"test": test, "train": train, "label_field": "label", "evaluate": {"classify": {}}}
         return Task(name, small.tasks[0].target, max_train=most, dev=dev, **given)
 
-    dev = (lines("shared-dev.jsonl", examples(9200, 6)),)
+    dev = (lines("shared-dev.jsonl", examples(text, 9200, 6)),)
     tasks = (labelled("few", "4docs"), labelled("more", "8docs"), labelled("judged", "8docs", dev))
     finetune = {"epochs": 1.0, "lr": 1e-2, "batch": 4, "window": 16}
     asked = replace(small, tasks=tasks, methods={"random": {}}, seeds=(0,), finetune=finetune)

@@ -6,12 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
 from gotd.corpus import Document, Fields, File, Reject, find, plan, read
-
-settings.register_profile("gotd", derandomize=True, deadline=None)
-settings.load_profile("gotd")
 
 Item = Document | Reject
 ReadAll = Callable[..., list[Item]]

@@ -7,30 +7,7 @@ from typing import Any
 
 import orjson
 import pytest
-from click.testing import CliRunner, Result
-
-from gotd.cli import main
-
-
-def run(*arguments: object) -> Result:
-    found = CliRunner().invoke(main, [str(argument) for argument in arguments], prog_name="gotd")
-    if found.exception is not None and not isinstance(found.exception, SystemExit):
-        raise found.exception
-    return found
-
-
-def done(*arguments: object) -> str:
-    """What it prints; nothing may stand on standard error."""
-    found = run(*arguments)
-    assert (found.exit_code, found.stderr) == (0, "")
-    return found.stdout
-
-
-def refused(*arguments: object) -> str:
-    """The one line that it ends with."""
-    found = run(*arguments)
-    assert (found.exit_code, found.stdout, found.stderr.count("\n")) == (1, "", 1)
-    return found.stderr
+from commands import done, refused
 
 
 @pytest.fixture

@@ -6,14 +6,9 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from hypothesis import settings
 from torch import Tensor
 
 from gotd.transport import Cost, Measure, Problem
-
-torch.set_num_threads(1)
-settings.register_profile("gotd", derandomize=True, deadline=None)
-settings.load_profile("gotd")
 
 Draw = Callable[..., Measure]
 Matrix = Callable[[Problem], Tensor]
