@@ -1,8 +1,9 @@
 """Transformer encoders on one core: documents a second, padding, and what fewer bits do to the ranking.
 
-The library's own batches (64 texts), batches of tokens, the same with products in bfloat16 (what gotd does where the CPU
-has them), and int8 by ONNX Runtime, in turn, round after round, on the same documents; a figure is the median of the
-rounds, by processor time, which another process on the machine does not stretch. Then each encoder has a potential of its own fitted and ranks the pool: which share of the best is the same.
+The library's own batches (64 texts), batches of tokens, the same with products in bfloat16 (what gotd does where the
+CPU has them), and int8 by ONNX Runtime, in turn, round after round, on the same documents; a figure is the median of
+the rounds, by processor time, which another process on the machine does not stretch. Then each encoder has a potential
+of its own fitted and ranks the pool: which share of the best is the same.
 
     OMP_NUM_THREADS=1 nice python benchmarks/encode.py MODEL_FOLDER [--data DIR] [--documents 3000] [--timed 512]
 """
