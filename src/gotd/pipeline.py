@@ -189,7 +189,7 @@ def select(
     }
     files = {"candidates": find(candidates), **inputs_of(goals)}
     files |= {name: find(given) for name, given in (("reference", reference), ("held_out", held_out)) if given}
-    inputs = {name: [f"{file.path} {file.digest}" for file in found] for name, found in files.items()}
+    inputs = {name: [file.as_input for file in found] for name, found in files.items()}
     artifact = open_artifact(folder, "select", asked, inputs, overwrite=overwrite)
     if artifact.finished is not None:
         return Selection.load(folder)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -166,7 +166,7 @@ def dry_run(
     picking = PickSettings(rounds=rounds, max_per_source=max_per_source, **how)
     check_rounds(rounds, settings.method)
     where = fields or Fields()
-    where_target = target_fields or replace(where, id=None, source=None, min_chars=0)
+    where_target = target_fields or where.of_target()
     pool = look("candidates", find(candidates, digest=False), where, _SAMPLE)
     goals = [*listed(target), *(listed(avoid) if avoid else [])]
     wanted_files = [file for goal in goals for file in find(goal.paths, digest=False)]

@@ -20,7 +20,7 @@ import orjson
 import torch
 
 from gotd.artifacts import Artifact, open_artifact
-from gotd.corpus import Fields, File, Inputs, OnError, Shard, find, plan
+from gotd.corpus import Fields, Inputs, OnError, Shard, find, plan
 from gotd.encoders import Encoder
 from gotd.encoders.weights import ON_GPU
 from gotd.engine import Executor, Progress, Ran, check_executor, run, silent
@@ -114,7 +114,9 @@ def score(
         kept.check(fitted.encoder, shards)
         settings["embeddings"] = kept.key
     test = find(held_out) if held_out else []
-    inputs = {"pool": _listed(files), **({"held_out": _listed(test)} if test else {})}
+    inputs = {"pool": [file.as_input for file in files]}
+    if test:
+        inputs["held_out"] = [file.as_input for file in test]
     artifact = open_artifact(output, "score", settings, inputs, overwrite=overwrite, rank=rank.rank if rank else None)
     if artifact.finished is not None:
         return Scores.load(artifact.folder)
@@ -262,11 +264,6 @@ class _Passes:
 def on_gpu(device: str, encoder: Encoder) -> bool:
     """Whether the work is quicker with a GPU."""
     return device.startswith("cuda") or (device != "cpu" and encoder.config().get("kind") in ON_GPU)
-
-
-def _listed(files: Sequence[File]) -> list[str]:
-    """Files as a manifest names its inputs."""
-    return [f"{file.path} {file.digest}" for file in files]
 
 
 def _nothing(folder: Path, counts: dict[str, int], sources: Sequence[str] | None) -> str:

@@ -31,9 +31,10 @@ from gotd.errors import InputError, SettingsError
 from gotd.training.batches import Collate, Item, collator
 from gotd.training.classify import class_loss, encode, judge, padded_tokenizer
 from gotd.training.documents import inputs_of
+from gotd.training.job import Job
 from gotd.training.labelled import HELD_OUT, Columns, Example, check_classes, classes_of, read_examples, stratified
 from gotd.training.language import check_vocabulary, count_parameters, where_told
-from gotd.training.loop import Job, train
+from gotd.training.loop import train
 from gotd.training.models import (
     arithmetic,
     check_finished,

@@ -8,11 +8,11 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from gotd.artifacts import load_manifest, open_artifact, versions
+from gotd.artifacts import open_artifact, versions
 from gotd.corpus import Fields, Inputs, OnError, RejectWriter
 from gotd.engine import Progress, silent
 from gotd.errors import SettingsError
@@ -87,7 +87,7 @@ def warmup(
     how, where = recipe(kind, preset, **given), machine or Machine()
     where.portion(how.batch, world())
     fields = fields or Fields()
-    target_fields = target_fields or replace(fields, id=None, source=None, min_chars=0)
+    target_fields = target_fields or fields.of_target()
     inputs = {"model": model_inputs(model), "data": inputs_of(data)}
     inputs |= {name: inputs_of(value) for name, value in (("target", target), ("reference", reference)) if value}
     asked = {"kind": kind, "preset": preset, "replay": share, "on_error": on_error, **asdict(how)}
@@ -131,11 +131,6 @@ def warmup(
     manifest = first(lambda: artifact.finish(told))
     first(lambda: shutil.rmtree(artifact.folder / CHECKPOINTS))
     return TrainedModel(artifact.folder, manifest)
-
-
-def load_trained(folder: Path | str, kind: str = "warmup") -> TrainedModel:
-    """A finished folder of `gotd warmup`, or another kind."""
-    return TrainedModel(Path(folder), load_manifest(folder, kind))
 
 
 def share_of(value: float | str) -> float:
