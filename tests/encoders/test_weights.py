@@ -22,9 +22,7 @@ def _in_half(device: torch.device) -> bool:
 
 
 @pytest.mark.parametrize("instructions", ["avx512_bf16", "amx_bf16"])
-def test_a_cpu_with_the_instructions_multiplies_in_bfloat16(
-    monkeypatch: pytest.MonkeyPatch, instructions: str
-) -> None:
+def test_a_cpu_with_the_instructions_multiplies_in_bfloat16(monkeypatch: pytest.MonkeyPatch, instructions: str) -> None:
     _able(monkeypatch, **{instructions: True})
     assert _in_half(CPU)
 
