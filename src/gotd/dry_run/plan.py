@@ -159,19 +159,15 @@ def dry_run(
             "--dry-run knows one encoder; leave out --coarse and --fine, and look at each with --encoder"
         )
     wanted = checked(budget, format, max_per_source)
-    given = {name: others[name] for name in FitSettings.__dataclass_fields__ if name in others}
-    given = {name: value for name, value in given.items() if name not in ("reg", "debias", "centre")}
-    choices = {name: others.get(name) for name in ("reg", "debias", "centre")}
-    settings = fit_settings(paper=paper, method="random" if method == "in-domain" else method, **choices, **given)
+    settings = _fit_settings(paper, method, others)
     how = {name: others[name] for name in PickSettings.__dataclass_fields__ if name in others}
     picking = PickSettings(rounds=rounds, max_per_source=max_per_source, **how)
     check_rounds(rounds, settings.method)
     where = fields or Fields()
-    where_target = target_fields or where.of_target()
     pool = look("candidates", find(candidates, digest=False), where, _SAMPLE)
     goals = [*listed(target), *(listed(avoid) if avoid else [])]
-    wanted_files = [file for goal in goals for file in find(goal.paths, digest=False)]
-    task = look("target", wanted_files, where_target, _TARGETS)
+    examples = [file for goal in goals for file in find(goal.paths, digest=False)]
+    task = look("target", examples, target_fields or where.of_target(), _TARGETS)
     own = None if reference is None else look("reference", find(reference, digest=False), where, _SAMPLE)
     if held_out:
         find(held_out, digest=False)
@@ -215,6 +211,13 @@ def dry_run(
         workers=count,
         looked=time.perf_counter() - started,
     )
+
+
+def _fit_settings(paper: bool, method: str, others: dict[str, Any]) -> FitSettings:
+    """Those that `select` would come to."""
+    choices = {name: others.get(name) for name in ("reg", "debias", "centre")}
+    given = {name: others[name] for name in FitSettings.__dataclass_fields__ if name in others and name not in choices}
+    return fit_settings(paper=paper, method="random" if method == "in-domain" else method, **choices, **given)
 
 
 def _chosen(budget: Budget, pool: Side) -> int:

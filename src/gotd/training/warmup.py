@@ -74,14 +74,10 @@ def warmup(
     Raises:
         SettingsError: the loss is not finite, memory ran out, or the settings do not fit the model.
     """
-    wants = ("peft",) if given.get("lora") else ()
-    need_training("warmup", *wants)
+    need_training("warmup", *(("peft",) if given.get("lora") else ()))
     check_finished(model)
     share = share_of(replay)
-    if share and reference is None:
-        raise SettingsError("replay mixes in what the model was trained on; pass --reference with it")
-    if reference is not None and not share:
-        raise SettingsError("a reference is read for replay only; pass --replay 10% with it")
+    _check_replay(share, reference)
     with quiet():
         kind = kind_of(model)
     how, where = recipe(kind, preset, **given), machine or Machine()
@@ -131,6 +127,13 @@ def warmup(
     manifest = first(lambda: artifact.finish(told))
     first(lambda: shutil.rmtree(artifact.folder / CHECKPOINTS))
     return TrainedModel(artifact.folder, manifest)
+
+
+def _check_replay(share: float, reference: Inputs | None) -> None:
+    if share and reference is None:
+        raise SettingsError("replay mixes in what the model was trained on; pass --reference with it")
+    if reference is not None and not share:
+        raise SettingsError("a reference is read for replay only; pass --replay 10% with it")
 
 
 def share_of(value: float | str) -> float:
