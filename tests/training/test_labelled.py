@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example as such
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gotd.errors import InputError, SettingsError
@@ -88,7 +89,7 @@ def test_what_is_held_out_leaves_every_class_to_train_on(names: list[str], seed:
     assert {example.label for example in rest} == set(names)
 
 
-@example(list("aaaaabbc"), 7)  # c has its one in any case; the one that is left over is for b
+@such(list("aaaaabbc"), 7)  # c has its one in any case; the one that is left over is for b
 @given(st.lists(st.sampled_from("abc"), min_size=1, max_size=60), st.integers(1, 70))
 def test_a_sample_has_its_size_and_no_class_is_lost(names: list[str], size: int) -> None:
     examples = [Example(str(i), None, name) for i, name in enumerate(names)]
