@@ -10,7 +10,9 @@ from io import StringIO
 
 import pytest
 
-from gotd.display import console, progress_bar
+from gotd.display import console, progress_bar, progress_lines
+
+_SHOWN = "\N{REPLACEMENT CHARACTER}[2J"
 
 pytestmark = pytest.mark.usefixtures("plain_screen")
 
@@ -44,10 +46,23 @@ def test_the_bar_stays_while_what_a_library_prints_is_turned_away(
     assert "answering" in capsys.readouterr().err
 
 
-def test_no_progress_where_standard_error_is_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_short_run_says_nothing_where_standard_error_is_a_file(capsys: pytest.CaptureFixture[str]) -> None:
     with progress_bar() as progress:
         progress("scoring", 1, 2)
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_long_run_says_a_line_a_minute_and_then_fewer() -> None:
+    now, log = [0.0], StringIO()
+    show = progress_lines(log, lambda: now[0])
+    for second in range(0, 20_000, 10):
+        now[0] = float(second)
+        show("3/20 warm-up\x1b[2J", second, 20_000)
+    lines = log.getvalue().splitlines()
+    assert lines[:2] == [f"60 s: 3/20 warm-up{_SHOWN}, 60 of 20,000", f"2 min: 3/20 warm-up{_SHOWN}, 120 of 20,000"]
+    # A minute apart for 50 minutes; then each waits a fiftieth of what has passed.
+    assert [line.partition(":")[0] for line in lines[1:50]] == [f"{minutes} min" for minutes in range(2, 51)]
+    assert len(lines) < 150
 
 
 def test_pipes_are_wide(capsys: pytest.CaptureFixture[str]) -> None:

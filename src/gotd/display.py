@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
@@ -20,6 +22,8 @@ from gotd.launched import speaks
 
 PROSE_WIDTH = 100
 _STAGE_WIDTH = 40
+_QUIET = 60.0  # seconds between two lines of a log at least, and a fiftieth of all that have passed
+_PART = 1 / 50
 _STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # control characters, and writing directions
 
 
@@ -38,8 +42,11 @@ def prose(out: Console, text: str) -> None:
 
 @contextmanager
 def progress_bar() -> Iterator[Progress]:
-    """One bar on stderr, for what is being done; nothing where stderr is no terminal."""
+    """One bar on stderr, for what is being done; a line now and then where stderr is no terminal."""
     screen = console(stderr=True)
+    if speaks() and not screen.is_terminal:
+        yield progress_lines(sys.stderr)
+        return
     screen.file = sys.stderr  # held: what a library writes there meanwhile can be turned away, and the bar stays
     # Without markup, a stage that is named after a source may hold brackets.
     columns = (
@@ -48,7 +55,7 @@ def progress_bar() -> Iterator[Progress]:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    with Bar(*columns, console=screen, transient=True, disable=not (screen.is_terminal and speaks())) as bar:
+    with Bar(*columns, console=screen, transient=True, disable=not speaks()) as bar:
         task = bar.add_task("", start=False, visible=False)
         family = ""
 
@@ -60,6 +67,29 @@ def progress_bar() -> Iterator[Progress]:
             bar.update(task, description=plain(stage)[:_STAGE_WIDTH], completed=done, total=total)
 
         yield show
+
+
+def progress_lines(file: TextIO, clock: Callable[[], float] = time.monotonic) -> Progress:
+    """What is being done, for a log: nothing in the first minute, then a line a minute, and the later the rarer."""
+    started = said = clock()
+
+    def show(stage: str, done: int, total: int) -> None:
+        nonlocal said
+        now = clock()
+        if now - said >= max(_QUIET, _PART * (now - started)):
+            said = now
+            print(f"{duration(now - started)}: {plain(stage)}, {done:,} of {total:,}", file=file, flush=True)
+
+    return show
+
+
+def duration(seconds: float) -> str:
+    """Seconds, minutes or hours."""
+    if 0 < seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def plain(text: str) -> str:

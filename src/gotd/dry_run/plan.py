@@ -11,6 +11,7 @@ from typing import Any
 from gotd.artifacts import MANIFEST
 from gotd.corpus import Fields, Inputs, OutputFormat, find, plan
 from gotd.corpus.shards import Shard, splits_by_bytes
+from gotd.display import duration
 from gotd.dry_run.rates import Rates, measure
 from gotd.dry_run.sizes import Side, look
 from gotd.dry_run.steps import Job, Step, further_pass, steps
@@ -114,13 +115,13 @@ class DryRun:
         for name, written in self.writes.items():
             yield f"  {name:<22} about {_bytes(written)}"
         workers = "1 process" if self.workers == 1 else f"{self.workers} processes"
-        yield f"takes    about {_duration(self.seconds)} on this machine, {workers} for scoring"
+        yield f"takes    about {duration(self.seconds)} on this machine, {workers} for scoring"
         for step in self.steps:
-            yield f"  {step.name:<27} {_duration(step.seconds):>8}"
+            yield f"  {step.name:<27} {duration(step.seconds):>8}"
         if self.further_pass:
-            yield f"  and {_duration(self.further_pass)} more for each further pass that the certificate asks for"
+            yield f"  and {duration(self.further_pass)} more for each further pass that the certificate asks for"
         seen = sum(side.sampled for side in self.sides)
-        tried = f"{seen:,} rows were tried here in {_duration(self.looked)}"
+        tried = f"{seen:,} rows were tried here in {duration(self.looked)}"
         yield f"\nAn estimate: {tried}, and the rest is reckoned from them."
 
 
@@ -266,11 +267,3 @@ def _bytes(size: float) -> str:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
         size /= 1000
     return f"{size:.1f} GB"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -32,7 +32,7 @@ from gotd.training.batches import Collate, Item, collator
 from gotd.training.classify import class_loss, encode, judge, padded_tokenizer
 from gotd.training.documents import inputs_of
 from gotd.training.job import Job
-from gotd.training.labelled import HELD_OUT, Columns, Example, check_classes, classes_of, read_examples, stratified
+from gotd.training.labelled import Columns, Example, check_classes, classes_of, held_out, read_examples
 from gotd.training.language import check_vocabulary, count_parameters, where_told
 from gotd.training.loop import train
 from gotd.training.models import (
@@ -188,7 +188,7 @@ def _examples(train: Inputs, dev: Inputs | None, columns: Columns, seed: int) ->
     if dev is not None:
         judged = read_examples(dev, columns, "dev data")
     else:
-        judged, examples = stratified(examples, max(1, round(HELD_OUT * len(examples))), seed)
+        judged, examples = held_out(examples, seed)
     if not examples:
         raise InputError("the training data has one example; too few to hold one out. Pass --dev")
     return examples, judged
