@@ -115,6 +115,8 @@ def test_a_pool_cut_otherwise_finds_every_vector(
     assert embedded == []
     again = scores(found.folder)
     assert max(abs(again[id] - once[id]) for id in once) < 1e-5
+    part = gotd.score(second, corpora.files[:1], tmp_path / "3", embeddings=tmp_path / "kept", workers=1)
+    assert part.manifest["embeddings"]["embedded"] == 0 < part.manifest["embeddings"]["taken"]
 
 
 def test_vectors_pass_from_folder_to_folder(kept: Path, second: Path, selector: Path, corpora, tmp_path: Path) -> None:
