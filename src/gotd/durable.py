@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import shutil
 from pathlib import Path
 
 from gotd.errors import ArtifactError
@@ -34,6 +35,15 @@ def settle(written: Path, path: Path) -> None:
     sync(written)
     os.replace(written, path)
     sync(path.parent)
+
+
+def linked(source: Path | str, target: Path | str) -> None:
+    """The same file under a second name; a copy where the file system has no such thing."""
+    Path(target).unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def refusal(error: OSError, path: Path | str | None = None) -> ArtifactError | None:

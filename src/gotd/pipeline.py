@@ -10,7 +10,6 @@ run one by one with `gotd fit`, `gotd score` and `gotd choose`, with the same re
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 import time
@@ -23,6 +22,7 @@ import orjson
 
 from gotd.artifacts import MANIFEST, Artifact, open_artifact, read_json
 from gotd.corpus import Fields, Inputs, OnError, OutputFormat, Reject, RejectWriter, find
+from gotd.durable import linked
 from gotd.engine import Executor, Progress, check_executor, silent
 from gotd.selection.duplicates import Mode
 from gotd.selection.mix import WarmUp
@@ -255,7 +255,7 @@ def _finished(
             path.replace(folder / path.name)
     if (work / "scores" / KEPT).exists():
         # Copied, not moved: where shards are in quarantine, the same command goes on with what is in the workplace.
-        shutil.copytree(work / "scores" / KEPT, folder / KEPT, dirs_exist_ok=True, copy_function=_linked)
+        shutil.copytree(work / "scores" / KEPT, folder / KEPT, dirs_exist_ok=True, copy_function=linked)
     found = {name: value for name, value in chosen.manifest.items() if name not in artifact.asked}
     of_fit = ("counts", "trimmed", "encoder", "bytes", "solved_on")
     seconds = {
@@ -278,15 +278,6 @@ def _finished(
         }
     )
     return Selection.load(folder)
-
-
-def _linked(source: str, target: str) -> None:
-    """The same file under a second name; a copy where the file system has no such thing."""
-    Path(target).unlink(missing_ok=True)
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
 
 
 def fit_settings(

@@ -12,7 +12,7 @@ import fsspec
 import pytest
 
 import gotd.corpus
-from gotd.corpus import SHARD_BYTES, Fields, find, plan, read
+from gotd.corpus import Fields, find, plan, read
 from gotd.errors import InputError, MissingExtra, SettingsError
 
 LINE = b'{"text": "words"}\n'
@@ -158,24 +158,6 @@ def test_a_file_that_went_away(make, read_all):
     os.remove(file.path)
     with pytest.raises(InputError, match=r"a\.jsonl: cannot be opened \(No such file"):
         read_all(file)
-
-
-def test_the_plan(make):
-    files = [make("a.jsonl", LINE * 10), make("b.jsonl.gz", b""), make("c.csv", b""), make("d.jsonl", b"")]
-    shards = plan(files, Fields(), 100)
-    assert [(s.file.source, s.start, s.stop) for s in shards] == [
-        ("a", 0, 100),
-        ("a", 100, 180),
-        ("b", 0, -1),
-        ("c", 0, -1),
-        ("d", 0, -1),
-    ]
-    assert [s.index for s in shards] == list(range(5))
-    assert len(plan(files, Fields(chunk_chars=5), 100)) == 4
-    assert len(plan(files, Fields())) == 4
-    assert SHARD_BYTES == 8 << 20
-    with pytest.raises(SettingsError, match="shard_bytes is 0; wanted 1 or more bytes"):
-        plan(files, Fields(), 0)
 
 
 def test_the_public_list():

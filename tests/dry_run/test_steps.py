@@ -27,6 +27,7 @@ JOB = Job(
     shortlist=10.0,
     sources=0,
     separate=False,
+    embeds=True,
 )
 
 

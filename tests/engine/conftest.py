@@ -1,17 +1,29 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from gotd.corpus import Fields, Shard, find, plan
+from gotd.corpus import Shard, find
 
 
 @pytest.fixture
-def shards(write) -> list[Shard]:
+def evenly() -> Callable[[str, int], list[Shard]]:
+    """evenly(path, size): shards of a file, all of so many bytes but the last."""
+
+    def cut(path: str, size: int) -> list[Shard]:
+        (file,) = find(path)
+        whole = file.bytes or 0
+        return [Shard(file, i, start, min(start + size, whole)) for i, start in enumerate(range(0, whole, size))]
+
+    return cut
+
+
+@pytest.fixture
+def shards(write, evenly) -> list[Shard]:
     """Five of 100 bytes, and one of what is left."""
-    path = write("pool.jsonl", [b"x" * 50] * 10)
-    return plan(find([path]), Fields(), 100)
+    return evenly(write("pool.jsonl", [b"x" * 50] * 10), 100)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from gotd.corpus import Fields, Shard, find, plan
+from gotd.corpus import Shard
 from gotd.engine import Ran, one_thread, run, share
 from gotd.errors import ArtifactError, SettingsError
 
@@ -56,7 +56,7 @@ def test_what_is_done_is_not_done_again(shards: list[Shard], tmp_path: Path) -> 
     assert third.calls == []
 
 
-def test_parts_of_something_else_are_made_again(shards: list[Shard], write, tmp_path: Path) -> None:
+def test_parts_of_something_else_are_made_again(shards: list[Shard], evenly, write, tmp_path: Path) -> None:
     """Under another key, of a file that changed, of a file elsewhere, or of other bytes."""
     parts = tmp_path / "parts"
 
@@ -67,11 +67,11 @@ def test_parts_of_something_else_are_made_again(shards: list[Shard], write, tmp_
 
     assert again(shards) == list(range(6))
     assert again(shards, "other key") == list(range(6))
-    changed = plan(find([write("pool.jsonl", [b"y" * 50] * 10)]), Fields(), 100)
+    changed = evenly(write("pool.jsonl", [b"y" * 50] * 10), 100)
     assert again(changed, "other key") == list(range(6))
-    elsewhere = plan(find([write("moved.jsonl", [b"y" * 50] * 10)]), Fields(), 100)
+    elsewhere = evenly(write("moved.jsonl", [b"y" * 50] * 10), 100)
     assert again(elsewhere, "other key") == list(range(6))
-    wider = plan(find([write("moved.jsonl", [b"y" * 50] * 10)]), Fields(), 150)
+    wider = evenly(write("moved.jsonl", [b"y" * 50] * 10), 150)
     assert again(wider, "other key") == [0, 1, 2, 3]
     assert again(wider, "other key") == []
 

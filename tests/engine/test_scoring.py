@@ -17,7 +17,7 @@ from gotd.stages.ranks import Rank
 
 @pytest.fixture(autouse=True)
 def shards(small_shards) -> None:
-    """Eight in two files."""
+    """Twelve in two files."""
     small_shards(6000)
 
 
@@ -55,8 +55,8 @@ def test_ranks_score_the_same_to_the_bit(corpora, selector: Path, whole, counted
     told = [
         gotd.score(selector, corpora.pool, out, rank=Rank(rank, 3), workers=1).manifest["shards"] for rank in (2, 0, 1)
     ]
-    assert [(shards["done"], shards["of"]) for shards in told] == [(2, 2), (3, 3), (3, 3)]
-    assert {shards["pool"] for shards in told} == {8}
+    assert [(shards["done"], shards["of"]) for shards in told] == [(4, 4)] * 3
+    assert {shards["pool"] for shards in told} == {12}
     assert not (out / "manifest.json").exists()
     before = counted.read_text()
     found = gotd.score(selector, corpora.pool, out, workers=1)

@@ -99,6 +99,26 @@ def test_small_batches_and_shards_find_every_vector(
     assert embedded == []
 
 
+@pytest.mark.parametrize(("kept_in", "scored_in"), [(4000, 1500), (1500, 4000), (1500, 10**6)])
+def test_a_pool_cut_otherwise_finds_every_vector(
+    second: Path, selector: Path, corpora, tmp_path: Path, small_shards: Callable[[int], None], embedded: list[str],
+    kept_in: int, scored_in: int,
+) -> None:  # fmt: skip
+    """The cuts of a file depend on the pool that it is in."""
+    small_shards(kept_in)
+    gotd.score(selector, corpora.pool, tmp_path / "kept", keep_embeddings=True, workers=1)
+    once = scores(gotd.score(second, corpora.pool, tmp_path / "1", embeddings=tmp_path / "kept", workers=1).folder)
+    small_shards(scored_in)
+    embedded.clear()
+    found = gotd.score(second, corpora.pool, tmp_path / "2", embeddings=tmp_path / "kept", workers=1)
+    assert found.manifest["embeddings"]["taken"] == 300
+    assert embedded == []
+    again = scores(found.folder)
+    assert max(abs(again[id] - once[id]) for id in once) < 1e-5
+    part = gotd.score(second, corpora.files[:1], tmp_path / "3", embeddings=tmp_path / "kept", workers=1)
+    assert part.manifest["embeddings"]["embedded"] == 0 < part.manifest["embeddings"]["taken"]
+
+
 def test_vectors_pass_from_folder_to_folder(kept: Path, second: Path, selector: Path, corpora, tmp_path: Path) -> None:
     gotd.score(second, corpora.pool, tmp_path / "1", embeddings=kept, keep_embeddings=True, workers=1)
     once = gotd.score(selector, corpora.pool, tmp_path / "2", embeddings=kept, workers=1)

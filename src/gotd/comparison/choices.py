@@ -26,7 +26,7 @@ from gotd.pipeline import IN_DOMAIN_SOURCES, fit_settings
 from gotd.potential import Potential
 from gotd.stages.choose import check_rounds, choose
 from gotd.stages.domains import domains
-from gotd.stages.embeddings import can_be_shared
+from gotd.stages.embeddings import Kept, can_be_shared
 from gotd.stages.fit import FitSettings, fit
 from gotd.stages.picking import MIX, PickSettings
 from gotd.stages.score import score
@@ -119,6 +119,15 @@ class Choices:
     def place(self, cell: Cell) -> Path:
         """The folder of the selection of a cell."""
         return self.folder / f"chosen-{self.key(cell)}"
+
+    def scored(self, cell: Cell) -> Path:
+        """The folder of the scores that it is chosen by."""
+        return self.folder / f"scores-{self.scores_key(cell)}"
+
+    def embedded(self) -> set[str]:
+        """The encoders whose vectors of the pool are there."""
+        made = [path.parent for path in self.folder.glob("vectors-*/manifest.json")]
+        return {str(Kept.load(folder).encoder["spec"]) for folder in made}
 
     def __call__(self, cell: Cell) -> Choice:
         """The selection of a cell that has one."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,13 @@ from gotd.artifacts import digest
 from gotd.comparison.cells import TUNED, WARM, Runner, text_field_of
 from gotd.comparison.choices import check_rows, rule
 from gotd.comparison.config import LM_EVAL, NONE, Config, Task, read_comparison
-from gotd.comparison.plan import Plan, fields_of, plan, targets_of, warm_recipe
+from gotd.comparison.plan import Cell, Plan, fields_of, plan, targets_of, warm_recipe
 from gotd.comparison.verdict import budget_in_words
 from gotd.corpus import Fields
-from gotd.dry_run import dry_run
+from gotd.dry_run import DryRun, dry_run
+from gotd.dry_run.steps import embedding, foretelling
 from gotd.evaluation.templates import load_template
+from gotd.stages.targets import Target
 from gotd.training.documents import texts_of
 from gotd.training.finetune import CLASSIFIER, LANGUAGE
 from gotd.training.labelled import documents_of
@@ -86,18 +88,15 @@ def cost(config: Config | Path | str, output: Path | str) -> Cost:
     missing = {
         key: cell for key, cell in missing.items() if not (runner.choices.place(cell) / "manifest.json").exists()
     }
-    scorings = {runner.choices.scores_key(cell): cell for cell in missing.values()}
+    scorings = {runner.choices.scored(cell): cell for cell in missing.values()}
+    scorings = {folder: cell for folder, cell in scorings.items() if not (folder / "manifest.json").exists()}
     training, judging, device = _speeds(asked)
     sizes = _Sizes(asked)
     warmed = {runner.warm_key(cell): cell for cell in reading}
     warm = sum(work.tokens[str(cell.budget)] for cell in warmed.values())
     tuned = sum(sizes.tuning(asked.task(cell.task)) for cell in left)
     judged = sum(sizes.judging(asked.task(cell.task)) for cell in left)
-    # A pool is looked at for each way to choose; its seeds and other tasks take as long, less where vectors are shared.
-    looked = {
-        cell.row: _choosing(asked, cell.task, cell.row) for cell in {c.row: c for c in scorings.values()}.values()
-    }
-    chosen = sum(looked[cell.row] for cell in scorings.values())
+    chosen = _choosing(asked, list(scorings.values()), list(missing.values()), runner.choices.embedded())
     return Cost(
         planned=_planned(work),
         cells=len(work.cells),
@@ -126,23 +125,45 @@ def _planned(work: Plan) -> list[tuple[str, str, str]]:
     return found
 
 
-def _choosing(config: Config, task: str, row: str) -> float:
-    """Seconds of one scoring, by the dry run of `gotd select`."""
+def _choosing(config: Config, scorings: Sequence[Cell], choices: Sequence[Cell], embedded: set[str]) -> float:
+    """Seconds of these passes over the pool and of these selections.
+
+    Args:
+        embedded: the encoders whose vectors of the pool are there.
+    """
+    # A pool is looked at for each way to choose: its seeds and other tasks take as long.
+    looked = {cell.row: _looked(config, cell.task, cell.row) for cell in {c.row: c for c in choices}.values()}
+    seconds, there = 0.0, set(embedded)
+    for cell in choices:
+        found = looked[cell.row]
+        seconds += found.of("choose") + foretelling(found.job, found.rates)
+    for cell in scorings:
+        found = looked[cell.row]
+        seconds += found.seconds - found.of("choose")
+        if found.job.embeds and found.reusable:
+            seconds -= embedding(found.job, found.rates)
+            if found.encoder not in there:  # in a pass of its own, by the first that wants the vectors
+                seconds += found.of("score")
+                there.add(found.encoder)
+    return seconds
+
+
+def _looked(config: Config, task: str, row: str) -> DryRun:
+    """The dry run of `gotd select` for one row."""
     asked = rule(config, row)
-    found = dry_run(
+    return dry_run(
         config.candidates,
         targets_of(config.task(task)),
         config.budgets[-1],
         reference=config.reference or None,
-        method=asked.fit.method,
-        encoder=asked.fit.encoder,
-        rounds=asked.pick.rounds,
+        avoid=[Target.parse(text) for text in asked.avoid] or None,
+        keep=asked.keep,
+        **{name: getattr(part, name) for part in (asked.fit, asked.pick) for name in part.__dataclass_fields__},
         fields=fields_of(config),
         target_fields=Fields(text=config.task(task).text_field),
         workers=config.workers,
         device=config.device,
     )
-    return found.seconds
 
 
 class _Sizes:

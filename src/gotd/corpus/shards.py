@@ -8,17 +8,21 @@ and texts that are joined across rows, stays whole.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from array import array
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from gotd.corpus.fields import Fields
 from gotd.corpus.files import File
 from gotd.corpus.lines import count_lines
-from gotd.corpus.members import Starts, members
+from gotd.corpus.members import members
 from gotd.corpus.parquet import group_bytes, group_starts
 from gotd.errors import SettingsError
 
 SHARD_BYTES = 8 << 20
+TAPER = 4  # toward the end a shard is one fourth of what is left of the pool, and at least one fourth of a full one
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,25 +44,41 @@ class Shard:
 
 
 def plan(files: Sequence[File], fields: Fields, shard_bytes: int = SHARD_BYTES) -> list[Shard]:
-    """Cut files into shards of about `shard_bytes` bytes, in order; an empty file has one too."""
+    """Cut files into shards of about `shard_bytes` bytes, in order; an empty file has one too.
+
+    The end of a pool of more than TAPER * `shard_bytes` is cut ever smaller: the small ones are done last, and so all
+    workers end at about the same time.
+    """
     if not shard_bytes >= 1:
         raise SettingsError(f"shard_bytes is {shard_bytes}; wanted 1 or more bytes.")
-    stretches = [(file, *stretch) for file in files for stretch in _stretches(file, fields, shard_bytes)]
+    places = [_places(file, fields) for file in files]
+    left = sum(some[-1] for some in places)
+    least = shard_bytes // TAPER if left > TAPER * shard_bytes else shard_bytes
+    stretches: list[tuple[File, int, int]] = []
+    for file, some in zip(files, places):
+        at = 0
+        while at < len(some) - 1:
+            size = max(least, min(shard_bytes, left // TAPER))
+            stop = max(at + 1, bisect_right(some, some[at] + size) - 1)
+            stretches.append((file, at, stop) if file.format == "parquet" else (file, some[at], some[stop]))
+            left -= some[stop] - some[at]
+            at = stop
+        if len(some) == 1:
+            stretches.append((file, 0, -1))
     return [Shard(file, index, start, stop) for index, (file, start, stop) in enumerate(stretches)]
 
 
-def _stretches(file: File, fields: Fields, shard_bytes: int) -> Iterator[tuple[int, int]]:
+def _places(file: File, fields: Fields) -> Sequence[int]:
+    """Where a file may be cut, and its ends, in bytes of its content; only 0 where it stays whole."""
     if fields.chunk_chars is not None:
-        yield 0, -1
-    elif file.format == "parquet":
-        yield from _row_groups(group_bytes(file), shard_bytes)
-    elif splits_by_bytes(file, fields) and file.bytes:
-        for start in range(0, file.bytes, shard_bytes):
-            yield start, min(start + shard_bytes, file.bytes)
-    elif file.compression is not None and by_line(file, fields):
-        yield from _between(members(file.path, file.compression), shard_bytes)
-    else:
-        yield 0, -1
+        return [0]
+    if file.format == "parquet":
+        return list(accumulate(group_bytes(file), initial=0))
+    if splits_by_bytes(file, fields):
+        return range((file.bytes or 0) + 1)
+    if file.compression is not None and by_line(file, fields):
+        return array("q", [start for _, start in members(file.path, file.compression)] or [0])
+    return [0]
 
 
 def rows_of(shard: Shard) -> int | None:
@@ -79,28 +99,3 @@ def splits_by_bytes(file: File, fields: Fields) -> bool:
 def by_line(file: File, fields: Fields) -> bool:
     """Whether each row is a line of its own."""
     return file.format == "jsonl" or (file.format == "txt" and fields.text_per == "line")
-
-
-def _between(starts: Starts, shard_bytes: int) -> Iterator[tuple[int, int]]:
-    """Members in groups of about `shard_bytes` of content; the last shard goes on to the end of the file."""
-    cuts = [0]
-    for _, start in starts[1:-1]:
-        if start >= cuts[-1] + shard_bytes:
-            cuts.append(start)
-    if cuts == [0]:
-        yield 0, -1
-    else:
-        yield from zip(cuts, [*cuts[1:], starts[-1][1]])
-
-
-def _row_groups(sizes: Sequence[int], shard_bytes: int) -> Iterator[tuple[int, int]]:
-    if not sizes:
-        yield 0, -1
-        return
-    start = total = 0
-    for group, size in enumerate(sizes):
-        if group > start and total + size > shard_bytes:
-            yield start, group
-            start, total = group, 0
-        total += size
-    yield start, len(sizes)

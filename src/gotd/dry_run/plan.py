@@ -19,6 +19,7 @@ from gotd.engine.run import available_cores
 from gotd.errors import SettingsError
 from gotd.pipeline import fit_settings
 from gotd.selection.budget import BYTES_PER_TOKEN, Budget
+from gotd.selection.methods import BLIND
 from gotd.stages.arithmetic import WORKERS_A_GPU
 from gotd.stages.choose import check_rounds, checked
 from gotd.stages.fit import FitSettings
@@ -45,6 +46,7 @@ class DryRun:
         state: of that folder.
         writes: bytes of each file, estimated.
         steps: the parts of the work.
+        job, rates: what the steps were reckoned from.
         further_pass: seconds of one more pass over the candidates, where the certificate may ask for some; else 0.
         workers: processes that would score.
         looked: seconds that the dry run itself took.
@@ -60,6 +62,8 @@ class DryRun:
     state: str
     writes: dict[str, int]
     steps: Sequence[Step]
+    job: Job
+    rates: Rates
     further_pass: float
     workers: int
     looked: float
@@ -67,6 +71,15 @@ class DryRun:
     @property
     def seconds(self) -> float:
         return sum(step.seconds for step in self.steps)
+
+    @property
+    def reusable(self) -> bool:
+        """Whether the candidates' vectors serve other targets as well: an encoder was fitted on none of their texts."""
+        return self.rates.embed_alone > 0 and not self.rates.encoder_bytes
+
+    def of(self, name: str) -> float:
+        """Seconds of one step."""
+        return sum(step.seconds for step in self.steps if step.name == name)
 
     def as_json(self) -> dict[str, Any]:
         sides = {
@@ -194,6 +207,7 @@ def dry_run(
         shortlist=picking.shortlist,
         sources=len(pool.files) if keep else 0,
         separate=own is not None,
+        embeds=settings.method not in BLIND,
     )
     folder = None if output is None else Path(output)
     return DryRun(
@@ -207,6 +221,8 @@ def dry_run(
         state=_state(folder, overwrite),
         writes=_writes(job, pool, rates, format),
         steps=steps(job, rates),
+        job=job,
+        rates=rates,
         further_pass=0.0 if own or keep or not polish else further_pass(job, rates),
         workers=count,
         looked=time.perf_counter() - started,

@@ -27,6 +27,7 @@ class Job:
         shortlist: budgets that the rounds choose from.
         sources: measured by `--keep`; 0 where it is not asked for.
         separate: whether the reference is not the candidates.
+        embeds: whether the method looks at the candidates' vectors.
     """
 
     bytes: int
@@ -43,6 +44,7 @@ class Job:
     shortlist: float
     sources: int
     separate: bool
+    embeds: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +107,24 @@ def _sources(job: Job, rates: Rates) -> float:
 
 def further_pass(job: Job, rates: Rates) -> float:
     """To score all once more. Workers share the rows, but for a file that only one of them can read."""
-    row = rates.parse_row + rates.embed_alone + rates.price_row + rates.keep_row
-    return rates.start + max(job.rows / job.workers, job.longest * job.rows) * row
+    row = rates.parse_row + rates.price_row + rates.keep_row
+    return rates.start + _slowest(job) * row + embedding(job, rates)
+
+
+def embedding(job: Job, rates: Rates) -> float:
+    """What of such a pass embeds the candidates."""
+    return _slowest(job) * rates.embed_alone if job.embeds else 0.0
+
+
+def foretelling(job: Job, rates: Rates) -> float:
+    """What `gotd compare` asks of a choice besides: to embed it, and to solve by a potential that all rows share."""
+    few = min(job.chosen, _AGAIN_ON)
+    return job.chosen * rates.embed_text + rates.again.at((job.fitted + few) * job.targets)
+
+
+def _slowest(job: Job) -> float:
+    """Rows of the worker that has the most."""
+    return max(job.rows / job.workers, job.longest * job.rows)
 
 
 def _choosing(job: Job, rates: Rates) -> float:

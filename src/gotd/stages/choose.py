@@ -135,6 +135,7 @@ def choose(
                 **asdict(potential.quality),
                 **accounts(potential.terms),
                 "marginal_error_pool": scored.manifest["marginal_error"],
+                "polish_steps": scored.manifest["polish_steps"],
                 "pull": pull(potential, documents),
             },
             "best": _lines(documents[:_SHOWN], best),

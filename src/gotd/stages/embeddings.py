@@ -10,6 +10,7 @@ vector never stands for anything but the text that it was made from.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -46,13 +47,13 @@ class Kept:
     Attributes:
         folder: where the parts are.
         encoder: `spec`, `dim` and `fingerprint` of what made them.
-        parts: the path of each, by digest of the file and the stretch of it.
+        parts: the stretches of each file that are kept, in order, and where, by the file's digest.
         lost: what was in quarantine when they were kept: it has no part.
     """
 
     folder: Path
     encoder: Mapping[str, Any]
-    parts: Mapping[Key, Path]
+    parts: Mapping[str, Sequence[tuple[int, int, Path]]]
     lost: frozenset[Key]
 
     @classmethod
@@ -70,14 +71,24 @@ class Kept:
                 "--keep-embeddings"
             )
         index = read_json(inner / _INDEX)
-        parts = {(part["digest"], part["start"], part["stop"]): inner / part["name"] for part in index["parts"]}
+        parts: dict[str, list[tuple[int, int, Path]]] = {}
+        for part in sorted(index["parts"], key=lambda part: part["start"]):
+            parts.setdefault(part["digest"], []).append((part["start"], part["stop"], inner / part["name"]))
         lost = frozenset((part["digest"], part["start"], part["stop"]) for part in index.get("quarantined", ()))
         return cls(inner, index["encoder"], parts, lost)
 
     @property
     def key(self) -> str:
         """16 hex digits that change with the encoder and with any input."""
-        return digest([self.encoder["fingerprint"], sorted(self.parts)])
+        keys = [(file, start, stop) for file, parts in self.parts.items() for start, stop, _ in parts]
+        return digest([self.encoder["fingerprint"], sorted(keys)])
+
+    def within(self, shard: Shard) -> list[Path]:
+        """The parts that share documents with a shard, in the order of its file: they may be cut otherwise."""
+        parts = self.parts.get(shard.file.digest, [])
+        first = max(0, bisect_right(parts, shard.start, key=lambda part: part[0]) - 1)
+        last = len(parts) if shard.stop < 0 else bisect_left(parts, shard.stop, key=lambda part: part[0])
+        return [path for _, _, path in parts[first:last]]
 
     def check(self, encoder: Encoder, shards: Sequence[Shard]) -> None:
         """That they serve this encoder and these shards.
@@ -97,9 +108,11 @@ class Kept:
                 f"{self.folder}: found vectors of the encoder {self.encoder['spec']} ({self.encoder['fingerprint']}), "
                 f"and the selector was fitted with {encoder.spec} ({encoder.fingerprint}); {remedy}"
             )
+        whole = {file: parts[0][1] < 0 for file, parts in self.parts.items()}
+        whole |= {file: stop < 0 for file, _, stop in self.lost}
         for shard in shards:
-            if _key(shard) not in self.parts and _key(shard) not in self.lost:
-                known = any(found == shard.file.digest for found, _, _ in self.parts)
+            known = shard.file.digest in whole
+            if not known or whole[shard.file.digest] != (shard.stop < 0):
                 why = "was cut otherwise when" if known else "is new, or changed since"
                 raise InputError(
                     f"{shard.file.path}: {why} the vectors in {self.folder} were kept; leave out --embeddings, "
@@ -167,9 +180,7 @@ def open_vectors(encoder: Encoder, shard: Shard, stem: Path, kept: Path | None, 
         keep: whether to write them down.
     """
     with ExitStack() as stack:
-        part = None
-        if kept is not None and (path := _loaded(kept).parts.get(_key(shard))) is not None:
-            part = _Part(stack.enter_context(pq.ParquetFile(path)))
+        part = None if kept is None else _Part(_loaded(kept).within(shard))
         sink = None
         if keep:
             sink = stack.enter_context(pq.ParquetWriter(_beside(stem), _schema(encoder.dim), compression="zstd"))
@@ -195,8 +206,8 @@ def collect(ran: Ran, folder: Path, encoder: Encoder) -> Path:
 class _Part:
     """The kept rows of one shard, a bounded number at a time: documents come in the order they were kept in."""
 
-    def __init__(self, file: pq.ParquetFile) -> None:
-        self._batches = file.iter_batches(batch_size=1024, columns=["position", "piece", "text", "vector"])
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._batches = _rows(paths)
         self._held: dict[tuple[int, int], tuple[int, NDArray[np.float16]]] = {}
         self._last = (-1, -1)
 
@@ -226,6 +237,13 @@ class _Part:
         for position, piece, text, row in zip(positions, pieces, texts, flat.reshape(len(batch), -1)):
             self._held[position, piece] = (text, row)
         self._last = (positions[-1], pieces[-1])
+
+
+def _rows(paths: Sequence[Path]) -> Iterator[pa.RecordBatch]:
+    """The rows of several parts, one after the other."""
+    for path in paths:
+        with pq.ParquetFile(path) as file:
+            yield from file.iter_batches(batch_size=1024, columns=["position", "piece", "text", "vector"])
 
 
 def _table(documents: Sequence[Document], vectors: NDArray[np.float32]) -> pa.Table:

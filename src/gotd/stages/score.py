@@ -21,6 +21,7 @@ import torch
 
 from gotd.artifacts import Artifact, open_artifact
 from gotd.corpus import Fields, File, Inputs, OnError, Shard, find, plan
+from gotd.durable import linked
 from gotd.encoders import Encoder
 from gotd.encoders.weights import ON_GPU
 from gotd.engine import Executor, Progress, Ran, check_executor, run, silent
@@ -140,7 +141,7 @@ def score(
     reused = {name: merged.counts.pop(name, 0) for name in REUSED}
     if not merged.counts["scored"]:
         raise InputError(_nothing(artifact.folder, merged.counts, sources))
-    fitted.save(artifact.folder)
+    linked(passes.potential(steps), artifact.folder / FILE_NAME)
     seconds = time.perf_counter() - started
     artifact.finish(
         {
@@ -204,7 +205,7 @@ class _Passes:
 
     def _run(self, shards: Sequence[Shard], step: int, fitted: Potential) -> Ran:
         """One pass over some shards."""
-        scorer = replace(self.scorer, potential=self._path(step) / FILE_NAME)
+        scorer = replace(self.scorer, potential=self.potential(step))
         if step and scorer.keep_embeddings:
             # No pass embeds what the first has embedded.
             scorer = replace(scorer, embeddings=self.artifact.folder / FOLDER, keep_embeddings=False)
@@ -228,16 +229,17 @@ class _Passes:
         if step == 0:
             self._save(0, fitted)
             return 0, fitted
-        return step, Potential.load(self._path(step), device=self.scorer.device)
+        return step, Potential.load(self.potential(step), device=self.scorer.device)
 
     def _save(self, step: int, fitted: Potential) -> None:
         """Put a potential where the workers of its pass find it."""
-        self._path(step).mkdir(parents=True, exist_ok=True)
-        fitted.save(self._path(step))
+        folder = self.potential(step).parent
+        folder.mkdir(parents=True, exist_ok=True)
+        fitted.save(folder)
 
-    def _path(self, step: int) -> Path:
-        """The folder of the potential of a pass."""
-        return self._parts / f"pass-{step}"
+    def potential(self, step: int) -> Path:
+        """The file of the potential of a pass."""
+        return self._parts / f"pass-{step}" / FILE_NAME
 
     @property
     def _parts(self) -> Path:

@@ -195,7 +195,7 @@ def refine(
             "quarantined": quarantined,
             "sources": before.manifest["sources"],
             "marginal_error": None,
-            "polish_steps": 0,
+            "polish_steps": before.manifest["polish_steps"],  # of the coarse potential: the fine one sees no whole pool
             **({} if arithmetic is None else {"arithmetic": arithmetic.told()}),
             "turns": None,
             "tiers": {"budget": str(budget), **asdict(_kept(artifact.folder, budget, outside))},

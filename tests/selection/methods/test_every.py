@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load, save
 
 from gotd.selection.gradient import fit_gradient
-from gotd.selection.methods import KNOWN_METHODS, Batch, Method, fit_method, restore_method
+from gotd.selection.methods import BLIND, KNOWN_METHODS, Batch, Method, fit_method, restore_method
 
 CASES = {
     "random": ("random", {}),
@@ -78,6 +78,7 @@ def test_a_method_saved_and_restored_scores_alike(methods, planted, case) -> Non
     kept = json.dumps(method.config()), save({k: v.contiguous() for k, v in method.tensors().items()})
     back = restore_method(json.loads(kept[0]), load(kept[1]))
     assert (back.name, back.needs_points, back.config()) == (method.name, method.needs_points, method.config())
+    assert method.needs_points == (method.name not in BLIND)
     np.testing.assert_array_equal(back.score(planted.pool), method.score(planted.pool))
 
 

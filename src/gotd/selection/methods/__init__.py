@@ -8,12 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gotd.selection.methods.protocol import Batch, Method
-from gotd.selection.methods.registry import GOTD, KNOWN_METHODS, check_method, fit_method, restore_method
+from gotd.selection.methods.registry import BLIND, GOTD, KNOWN_METHODS, check_method, fit_method, restore_method
 
 if TYPE_CHECKING:
     from gotd.selection.methods.round_robin import NearestLists, Taken
 
 __all__ = [
+    "BLIND",
     "GOTD",
     "KNOWN_METHODS",
     "Batch",

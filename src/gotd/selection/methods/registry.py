@@ -26,6 +26,7 @@ _HOMES = {
     "all-target": "all_target",
 }
 GOTD = "gotd"
+BLIND = ("random", "dsir", "all-target")  # methods that look at no vector of a candidate: `needs_points` is False
 KNOWN_METHODS = tuple(_HOMES)
 
 
