@@ -13,6 +13,11 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _REFUSED = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
+def is_text(name: str) -> bool:
+    """Whether a name can be written into a manifest: bytes that are not UTF-8 come from the system as surrogates."""
+    return name.isascii() or not any("\ud800" <= sign <= "\udfff" for sign in name)
+
+
 def temporary(path: Path) -> Path:
     """A name beside `path` that no other process takes, on this machine or another that shares the folder."""
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
