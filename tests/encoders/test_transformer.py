@@ -196,10 +196,11 @@ def test_an_id_that_the_hub_does_not_give_says_what_to_do(
     spec: str, target: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def offline(*_: object, **__: object) -> None:
-        raise OSError("We couldn't connect to 'https://huggingface.co'\nto load the files")
+        raise OSError("We couldn't connect to 'https://huggingface.co'\nto load the files" + " and more" * 99)
 
     monkeypatch.setattr(f"{target}.from_pretrained", offline)
-    with pytest.raises(SettingsError, match=r'"someone/model" could not be loaded: .* pass a local folder'):
+    whole = r'no folder "someone/model" here, .* could not be loaded: .* …\. Check .* pass a local folder'
+    with pytest.raises(SettingsError, match=whole):
         fit_encoder(spec, [])
 
 

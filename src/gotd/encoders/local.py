@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, TypeVar
 
 from gotd.errors import GotdError, InputError, MissingExtra, SettingsError
@@ -47,14 +48,14 @@ def load(name: str, loader: Callable[[], Model]) -> Model:
     # The libraries fail with OSError, ValueError, KeyError, their own HTTP errors and more: all mean the same
     # here.
     except Exception as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = shorten(str(error), 200, placeholder=" …") or type(error).__name__
         if Path(name).is_dir():
             message = (
                 f"{name}: no model could be loaded from this folder: {reason}. It wants config, weights and tokenizer."
             )
         else:
             message = (
-                f'the model id "{name}" could not be loaded: {reason}. '
+                f'no folder "{name}" here, and the model id "{name}" could not be loaded: {reason}. '
                 "Check the name and the network, or pass a local folder that holds the model."
             )
         raise SettingsError(message) from error
