@@ -277,6 +277,8 @@ def test_trimmed_targets_are_counted(shown: Show) -> None:
     trimmed = [{"id": "a", "weight": 0.01, "text": "stray"}] * 3
     lines = shown(quality={"stability": {}, "advice": "", "pull": 0.3}, fit={"trimmed": trimmed})
     assert "3 target documents were trimmed: see manifest.json." in lines
+    lines = shown(quality={"stability": {}, "advice": "", "pull": 0.3}, fit={"trimmed": trimmed[:1]})
+    assert "1 target document was trimmed: see manifest.json." in lines
     assert not any("decide much" in line for line in lines)
 
 

@@ -61,6 +61,8 @@ def test_errors_are_of_one_tree() -> None:
         assert issubclass(error, gotd.GotdError)
     assert issubclass(gotd.SettingsError, ValueError)
     assert issubclass(gotd.MissingExtra, ImportError)
+    assert "needs b, which is not installed" in str(gotd.MissingExtra("a", "b", "c"))
+    assert "needs b, d, which are not installed" in str(gotd.MissingExtra("a", "b, d", "c"))
 
 
 def test_import_gotd_loads_nothing_heavy() -> None:

@@ -283,7 +283,8 @@ def _remarks(found: Mapping[str, Any]) -> Iterator[Text]:
     if tiers := found.get("tiers"):
         yield Text(f"{kept_by_tiers(tiers)}.")
     if trimmed := found.get("fit", {}).get("trimmed"):
-        yield Text(f"{len(trimmed):,} target documents were trimmed: see manifest.json.")
+        were = "document was" if len(trimmed) == 1 else "documents were"
+        yield Text(f"{len(trimmed):,} target {were} trimmed: see manifest.json.")
     elif (quality.get("pull") or 0) >= PULL_WARNS_AT:
         strays = f": they pull {quality['pull']:.0%} of the selection; if they are strays, pass a larger --trim."
         yield Text.assemble(("A few target documents decide much", "bold"), strays)
