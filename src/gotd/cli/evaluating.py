@@ -111,7 +111,8 @@ def zero_shot(as_json: bool, **given: Any) -> None:
         raise click.UsageError("wanted --data and --template, or --task")
     for name in OF_TEMPLATE if by_task else OF_TASK:
         if click.get_current_context().get_parameter_source(name) is not ParameterSource.DEFAULT:
-            raise click.UsageError(f"--{name.replace('_', '-')} goes {'without' if by_task else 'with'} --task")
+            flag = f"--{name.replace('_', '-')}"
+            raise click.UsageError(f"{flag} has no meaning with --task" if by_task else f"{flag} wants --task")
         del given[name]
     if by_task:
         evaluated(evaluate_tasks, show_tasks, as_json, given)

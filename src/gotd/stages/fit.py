@@ -150,7 +150,7 @@ def fit(
         _drawn(_called(goal, goals), goal.files, where_target, chosen.target_sample, chosen.seed, on_error)
         for goal in goals
     ]
-    base = _drawn("reference", read_from, where, chosen.fit_sample, chosen.seed, on_error)
+    base = _drawn("reference or pool", read_from, where, chosen.fit_sample, chosen.seed, on_error)
     read_at = time.perf_counter()
     progress("embedding target and reference", 1, 4)
     encoder, (reference_vectors, *vectors) = _embedded(base, drawn, goals, chosen, device)
