@@ -63,6 +63,12 @@ def test_a_model_that_changed_in_its_place_is_noticed(spec: str, tmp_path: Path)
         restore_encoder(encoder.config(), {}, device="cpu")
 
 
+def test_no_bar_of_the_library_shows(bert: Path, sentence_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for folder in (bert, sentence_folder):
+        fit_encoder(str(folder), [])
+    assert capfd.readouterr() == ("", "")
+
+
 def test_a_folder_tells_by_itself_what_it_holds(bert: Path, sentence_folder: Path, model2vec_folder: Path) -> None:
     folders = {"transformer": bert, "sentence-transformers": sentence_folder, "model2vec": model2vec_folder}
     for kind, folder in folders.items():
