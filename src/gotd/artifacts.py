@@ -203,6 +203,8 @@ def load_manifest(folder: Path | str, kind: str) -> dict[str, Any]:
     """
     path = Path(folder) / MANIFEST
     if not path.exists():
+        if not path.parent.is_dir():
+            raise ArtifactError(f"{folder}: no such folder; wanted one made by `gotd {kind}`")
         state = "is unfinished; run its command again" if (Path(folder) / STARTED).exists() else "has none"
         raise ArtifactError(f"{folder}: wanted the {MANIFEST} of `gotd {kind}`; the folder {state}")
     manifest = read_json(path)
