@@ -162,6 +162,13 @@ def test_long_texts_and_names_keep_to_one_line(shown: Show, terminal: Callable[[
     assert max(map(cell_len, unbroken)) <= width
 
 
+def test_a_narrow_terminal_breaks_remarks_between_words(shown: Show, terminal: Callable[[int], None]) -> None:
+    terminal(40)
+    lines = [line.rstrip() for line in shown()]
+    at = next(i for i, line in enumerate(lines) if line.startswith("Two halves"))
+    assert lines[at : at + 2] == ["Two halves of the target agree on 90% of", "the best 1%, 95% of the best 5%."]
+
+
 @pytest.mark.parametrize("words", RULE_BREAKERS)
 def test_markup_in_texts_sources_paths_and_advice_is_shown_as_it_is(shown: Show, words: str) -> None:
     lines = shown(
