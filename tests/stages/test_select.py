@@ -86,6 +86,14 @@ def test_a_pool_too_small_for_its_rejects_says_which(write, text, corpora, tmp_p
     assert (tmp_path / "out/.work/scores/rejects.jsonl").read_text().count("\n") == 39
 
 
+def test_no_more_rounds_are_advised_than_documents_chosen(write, tmp_path: Path) -> None:
+    """Three alike: what one step predicts is off by all of it, and there is nothing to divide."""
+    pool = write("pool.jsonl", [{"text": "a b c"}] * 3)
+    found = gotd.select(pool, pool, "1docs", tmp_path / "out", workers=1).manifest["transport"]
+    assert found["predicted"] < found["before"] <= found["after"]
+    assert found["rounds_needed"] == 1
+
+
 def test_duplicates_are_named_by_line_in_any_shards(write, corpora, rows, small_shards, tmp_path: Path) -> None:
     """Lines before a duplicate count whether they were documents, rejects, or in an earlier shard."""
     path = write(
