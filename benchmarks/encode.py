@@ -1,8 +1,9 @@
-"""Transformer encoders on one core: documents a second, padding, and what 8 bits do to the ranking.
+"""Transformer encoders on one core: documents a second, padding, and what fewer bits do to the ranking.
 
-The library's own batches (64 texts), batches of tokens, and int8 by ONNX Runtime, in turn, round after round, on the
-same documents; a figure is the median of the rounds, by processor time, which another process on the machine does not
-stretch. Then each encoder has a potential of its own fitted and ranks the pool: which share of the best is the same.
+The library's own batches (64 texts), batches of tokens, the same with products in bfloat16 (what gotd does where the
+CPU has them), and int8 by ONNX Runtime, in turn, round after round, on the same documents; a figure is the median of
+the rounds, by processor time, which another process on the machine does not stretch. Then each encoder has a potential
+of its own fitted and ranks the pool: which share of the best is the same.
 
     OMP_NUM_THREADS=1 nice python benchmarks/encode.py MODEL_FOLDER [--data DIR] [--documents 3000] [--timed 512]
 """
@@ -11,11 +12,15 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
+from unittest.mock import patch
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from tables import load, show, use_cores
 from texts import Texts
@@ -24,6 +29,7 @@ from gotd import FitSettings
 from gotd.corpus import Fields, sample
 from gotd.encoders import Encoder, batching, fit_encoder
 from gotd.encoders.sentence import SentenceEncoder
+from gotd.encoders.weights import products
 from gotd.engine.run import one_thread
 from gotd.stages.fit import fitted
 
@@ -50,9 +56,13 @@ def main() -> None:
         raise SystemExit(
             f"{given.model} is no sentence-transformers model that takes tokens; this compares its batches"
         )
+    with products(plain.model.device):
+        if not torch.is_autocast_enabled("cpu"):
+            print("this CPU has no instructions for bfloat16: both rows of batches of tokens are float32")
     encoders: dict[str, Encoder] = {
         "the library's batches": replace(plain, by_tokens=False),
-        "batches of tokens": plain,
+        "batches of tokens": InFloat32(plain.spec, plain.model, plain.dim, plain.fingerprint, True),
+        "with products in bfloat16": plain,
         "int8, ONNX Runtime": fit_encoder(f"onnx:{given.model}", [], device="cpu"),
     }
     with one_thread():
@@ -71,6 +81,14 @@ def main() -> None:
     show(f"{texts.name}, {len(pool):,} documents, {given.model}, one core, {load()}", columns, rows)
     library, ours = padding(plain, pool)
     print(f"\nof the tokens computed, padding is {library:.1%} in the library's batches and {ours:.1%} in ours")
+
+
+class InFloat32(SentenceEncoder):
+    """The encoder as it is on a CPU that has no instructions for bfloat16."""
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        with patch.object(batching, "products", lambda device: nullcontext()):
+            return super().encode(texts)
 
 
 def timed(encoders: dict[str, Encoder], texts: list[str], rounds: int) -> dict[str, list[float]]:

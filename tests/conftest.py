@@ -239,3 +239,24 @@ def mlm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = BertConfig(vocab_size=len(vocabulary), max_position_embeddings=64, **shape)
     BertForMaskedLM(config).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture
+def plain_screen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever colours and widths the environment asks for."""
+    for name in ("FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "COLUMNS"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """terminal(width): from here on both streams pass for a terminal of so many columns, without colours."""
+
+    def open_one(width: int) -> None:
+        monkeypatch.setenv("TTY_COMPATIBLE", "1")
+        monkeypatch.setenv("NO_COLOR", "1")
+        monkeypatch.setenv("TERM", "xterm")
+        monkeypatch.setenv("COLUMNS", str(width))
+        monkeypatch.setenv("LINES", "50")
+
+    return open_one

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,14 @@ CHANGES: dict[str, dict[str, Any]] = {
     "lsa+static, reg .05": {"encoder": "lsa+static", "reg": 0.05},
 }
 
+# For each setting of a task and seed the ids it chose.
+Orders = Callable[[Experiment, str, int], Iterator[tuple[str, list[str]]]]
+
+
+def middle(plan: Plan) -> int:
+    """The middle budget, in tokens."""
+    return plan.budgets[len(plan.budgets) // 2]
+
 
 def orders(run: Experiment, name: str, seed: int) -> Iterator[tuple[str, list[str]]]:
     """For each setting the ids it chose."""
@@ -56,7 +64,6 @@ def orders(run: Experiment, name: str, seed: int) -> Iterator[tuple[str, list[st
     examples, _ = run.corpora.examples(plan, name, seed)
     reference = [item.text for item in run.corpora.reference(plan, seed)]
     aim, texts = [item.text for item in examples], [item.text for item in pool]
-    middle = plan.budgets[len(plan.budgets) // 2]
     vectors = {}
     for title, given in CHANGES.items():
         change = dict(given)
@@ -67,17 +74,19 @@ def orders(run: Experiment, name: str, seed: int) -> Iterator[tuple[str, list[st
         encoder, known, wanted, points = vectors[kind]
         potential = fitted(encoder, known, wanted, replace(FitSettings(encoder=kind, seed=seed), **change))
         order = np.argsort(potential.score(points), kind="stable")
-        rows = first(Walk(pool, lengths, potential)(order, middle, rounds), lengths, middle)
+        rows = first(Walk(pool, lengths, potential)(order, middle(plan), rounds), lengths, middle(plan))
         yield title, [pool[row].id for row in rows]
 
 
-def cells(run: Experiment, name: str, seed: int, done: set[tuple[str, str, int]]) -> Iterator[dict[str, Any]]:
-    """The cells of one task and seed that are not there yet."""
-    if all((name, title, seed) in done for title in (NOTHING, *CHANGES)):
+def cells(
+    run: Experiment, name: str, seed: int, tokens: int, titles: Iterable[str], orders: Orders, kept: Path
+) -> Iterator[dict[str, Any]]:
+    """The cells of one task and seed that the file does not have yet."""
+    done = {(cell["target"], cell["setting"], cell["seed"]) for cell in read_cells(kept)}
+    if all((name, title, seed) in done for title in (NOTHING, *titles)):
         return
     plan, (model, tokenizer) = run.plan, run.pretrained()
-    middle = plan.budgets[len(plan.budgets) // 2]
-    key = Key(name, NOTHING, seed, middle, plan.warmup_rate, plan.finetune_rate)
+    key = Key(name, NOTHING, seed, tokens, plan.warmup_rate, plan.finetune_rate)
     if (name, NOTHING, seed) not in done:
         yield _cell(run, model, tokenizer, key)
     for title, ids in orders(run, name, seed):
@@ -93,13 +102,25 @@ def _cell(run: Experiment, model: GPT, tokenizer: Tokenizer, key: Key) -> dict[s
     return {"target": key.target, "setting": key.method, "seed": key.seed, "bits": sum(bits) / sum(sizes)}
 
 
-def told(found: Sequence[dict[str, Any]]) -> str:
+def filled(
+    run: Experiment, names: Sequence[str], seeds: Sequence[int], tokens: int, titles: Iterable[str], orders: Orders
+) -> None:
+    """Add to the file of `run` what it lacks."""
+    for seed in seeds:
+        for name in names:
+            for cell in cells(run, name, seed, tokens, titles, orders, run.cells):
+                with run.cells.open("ab") as file:
+                    file.write(orjson.dumps(cell) + b"\n")
+                print(cell, flush=True)
+
+
+def told(found: Sequence[dict[str, Any]], titles: Iterable[str], default: str) -> str:
     """Markdown: each setting less the default, thousandths of a bit a byte."""
     loss = {(cell["target"], cell["setting"], cell["seed"]): cell["bits"] for cell in found}
     rng, rows = np.random.default_rng(0), []
-    for title in (NOTHING, *CHANGES):
-        pairs = [(task, loss[task, title, s] - loss[task, DEFAULT, s]) for task, c, s in loss if c == title]
-        if title == DEFAULT or not pairs:
+    for title in (NOTHING, *titles):
+        pairs = [(task, loss[task, title, s] - loss[task, default, s]) for task, c, s in loss if c == title]
+        if title == default or not pairs:
             continue
         means = np.array([np.mean([d for task, d in pairs if task == name]) for name in {task for task, _ in pairs}])
         drawn = rng.choice(means, (2_000, len(means))).mean(1)
@@ -121,15 +142,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     threadpool_limits(1)
     part, parts = (int(number) for number in (given.part or "0/1").split("/"))
     run = Experiment(given.data, given.work, Plan(), given.cells, DEVELOPMENT)
-    for seed in given.seeds:
-        for name in DEVELOPMENT[part::parts]:
-            done = {(cell["target"], cell["setting"], cell["seed"]) for cell in read_cells(given.cells)}
-            for cell in cells(run, name, seed, done):
-                with given.cells.open("ab") as file:
-                    file.write(orjson.dumps(cell) + b"\n")
-                print(cell, flush=True)
+    filled(run, DEVELOPMENT[part::parts], given.seeds, middle(run.plan), CHANGES, orders)
     if given.part is None:
-        print(told(read_cells(given.cells)))
+        print(told(read_cells(given.cells), CHANGES, DEFAULT))
 
 
 if __name__ == "__main__":

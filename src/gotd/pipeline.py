@@ -158,12 +158,7 @@ def select(
     goals = aims(target, avoid)
     check_aims(settings.method, goals)
     check_shares(target_shares, [goal.name for goal in goals if not goal.avoid], rounds, settings.method)
-    excluded = {
-        f"method {method}": method != "gotd",
-        "--target-shares": target_shares is not None,
-        "kept embeddings": keep_embeddings or embeddings is not None,
-    }
-    other = next((name for name, found in excluded.items() if found), None)
+    other = _beside_tiers(method, target_shares, keep_embeddings or embeddings is not None)
     tiers = check_tiers(coarse, fine, shortlist, probe, encoder, other)
     if tiers is not None:
         settings = replace(settings, encoder=tiers.fine)
@@ -189,57 +184,35 @@ def select(
     }
     files = {"candidates": find(candidates), **inputs_of(goals)}
     files |= {name: find(given) for name, given in (("reference", reference), ("held_out", held_out)) if given}
-    inputs = {name: [f"{file.path} {file.digest}" for file in found] for name, found in files.items()}
+    inputs = {name: [file.as_input for file in found] for name, found in files.items()}
     artifact = open_artifact(folder, "select", asked, inputs, overwrite=overwrite)
     if artifact.finished is not None:
         return Selection.load(folder)
     work = folder / ".work"
     first = settings if tiers is None else replace(settings, encoder=tiers.coarse)
+    reading: dict[str, Any] = {"fields": where, "on_error": on_error, "device": device, "progress": progress}
+    working: dict[str, Any] = {"tokenizer": tokenizer, "workers": workers, "executor": executor}
     sources = None
     if keep is not None:
-        near = domains(
-            candidates,
-            target,
-            keep=keep,
-            settings=first,
-            fields=where,
-            target_fields=target_fields,
-            on_error=on_error,
-            device=device,
-            progress=progress,
-        )
+        near = domains(candidates, target, keep=keep, settings=first, target_fields=target_fields, **reading)
         sources = [domain.source for domain in near if domain.kept]
+    seen = reference if reference is not None else candidates
+    fits = {"selector": settings, **({} if tiers is None else {"coarse": first})}
     place = work / ("scores" if tiers is None else "coarse-scores")
     with early_workers(files["candidates"], where, place, workers, executor):
-        for name, chosen_by in (("selector", settings), *(() if tiers is None else (("coarse", first),))):
-            fit(
-                target,
-                reference if reference is not None else candidates,
-                work / name,
-                avoid=avoid,
-                settings=chosen_by,
-                fields=where,
-                target_fields=target_fields,
-                on_error=on_error,
-                device=device,
-                progress=progress,
-            )
+        for name, chosen_by in fits.items():
+            fit(target, seen, work / name, avoid=avoid, settings=chosen_by, target_fields=target_fields, **reading)
         score(
             work / ("selector" if tiers is None else "coarse"),
             candidates,
             place,
-            fields=where,
-            on_error=on_error,
             sources=sources,
-            workers=workers,
-            executor=executor,
             held_out=held_out,
             polish=polish,
-            tokenizer=tokenizer,
             embeddings=embeddings,
             keep_embeddings=keep_embeddings,
-            device=device,
-            progress=progress,
+            **reading,
+            **working,
         )
     if tiers is not None:
         refined = refine(
@@ -250,16 +223,24 @@ def select(
             shortlist=shortlist,
             probe=probe,
             seed=seed,
-            tokenizer=tokenizer,
-            workers=workers,
-            executor=executor,
             device=device,
             progress=progress,
+            **working,
         )
         budget = refined.manifest["tiers"]["budget"]
     picking = {**asdict(how), "warm_up": warm_up}
     chosen = choose(work / "scores", budget, work / "chosen", **picking, format=format, seed=seed, progress=progress)
     return _finished(artifact, work, chosen, sources, separate=reference is not None, started=started)
+
+
+def _beside_tiers(method: str, target_shares: str | None, keeps: bool) -> str | None:
+    """What was asked for and two encoders do not go with, by name."""
+    excluded = {
+        f"method {method}": method != "gotd",
+        "--target-shares": target_shares is not None,
+        "kept embeddings": keeps,
+    }
+    return next((name for name, found in excluded.items() if found), None)
 
 
 def _finished(

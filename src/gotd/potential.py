@@ -10,34 +10,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
-from itertools import pairwise
+from itertools import pairwise, repeat
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import orjson
 import torch
 from numpy.typing import NDArray
 
-from gotd.durable import settle, temporary
 from gotd.encoders import Encoder, fit_encoder, restore_encoder
 from gotd.encoders.weights import resolve_device
-from gotd.errors import ArtifactError, InputError, SettingsError
+from gotd.errors import InputError, SettingsError
+from gotd.potential_file import FILE_NAME, FORMAT, read, write
 from gotd.pricing import ROWS, Pricer
 from gotd.selection import several
 from gotd.selection.gradient import Objective, marginal_error, polished
 from gotd.selection.methods import Method, restore_method
 from gotd.selection.several import Blend, Quality, Term
 from gotd.transport import Cost, Measure, Products, SoftMin, Space
+from gotd.transport.blocks import blocks
 
 __all__ = ["FILE_NAME", "FORMAT", "Potential", "Priced", "Quality"]
 
-FILE_NAME = "potential.safetensors"
-FORMAT = 2
 _ENCODER, _METHOD = "encoder.", "method."
-# Rows scored at a time. For few rows BLAS takes other paths, which round otherwise: in blocks of one shape the score
-# of a document has the same bits whatever its neighbours are.
-_ROWS = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,14 +157,13 @@ class Potential:
             return self.pricer.points(points, weights)
         phi = torch.empty(len(self.terms), len(points))
         cols = [torch.zeros(len(term.attract.g), dtype=torch.float64) for term in self.terms]
-        for start in range(0, len(points), _ROWS):
-            block = _filled(points[start : start + _ROWS])
-            held = None if weights is None else _filled(weights[start : start + _ROWS])
+        masses = repeat(None) if weights is None else (held for _, _, held in blocks(weights))
+        for (start, stop, block), held in zip(blocks(points), masses):
             own = None if self.repel is None else self.repel(block)
             for row, term in enumerate(self.terms):
                 found = term.attract.plan_pass(block, held)
                 f = found.f if own is None else found.f - own
-                phi[row, start : start + _ROWS] = f[: len(points) - start]
+                phi[row, start:stop] = f[: stop - start]
                 cols[row] += found.col
         return phi, torch.cat(cols)
 
@@ -226,9 +220,10 @@ class Potential:
 
     def save(self, folder: Path | str) -> Path:
         """Write `potential.safetensors` into a folder, whole or not at all."""
-        from safetensors.torch import save
+        return write(Path(folder), self._about(), self._tensors())
 
-        shared = self.terms[0].objective
+    def _tensors(self) -> dict[str, torch.Tensor]:
+        """The arrays of the file, by name."""
         tensors = {
             **{name: part for i, term in enumerate(self.terms) for name, part in _halves(f"{i}", term.attract).items()},
             **_halves("repel", self.repel),
@@ -243,9 +238,13 @@ class Potential:
             tensors["space.axes"] = self.space.axes
         if self.method is not None:
             tensors |= {f"{_METHOD}{name}": tensor for name, tensor in self.method.tensors().items()}
-        about = {
+        return tensors
+
+    def _about(self) -> dict[str, Any]:
+        """What the file says of them, as JSON."""
+        shared = self.terms[0].objective
+        return {
             "method": None if self.method is None else self.method.config(),
-            "format": FORMAT,
             "encoder": self.encoder.config(),
             "terms": [
                 {
@@ -266,12 +265,6 @@ class Potential:
             "quality": asdict(self.quality),
             "settings": self.settings,
         }
-        content = save({k: v.contiguous() for k, v in tensors.items()}, {"gotd": orjson.dumps(about).decode()})
-        path = Path(folder) / FILE_NAME
-        written = temporary(path)
-        written.write_bytes(content)
-        settle(written, path)
-        return path
 
     @classmethod
     def load(cls, path: Path | str, *, device: str = "auto") -> Potential:
@@ -283,7 +276,7 @@ class Potential:
         Raises:
             ArtifactError: there is none, it is damaged, or its encoder is no longer the same.
         """
-        about, tensors = _read(Path(path))
+        about, tensors = read(Path(path))
         cost, reg = Cost(about["cost"]), about["reg"]
         fitted = {name: tensor.numpy() for name, tensor in _under(_ENCODER, tensors).items()}
         other = about["method"]
@@ -329,30 +322,7 @@ def _under(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Ten
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
-def _filled(rows: torch.Tensor) -> torch.Tensor:
-    """Rows of zeros after the last, up to a full block."""
-    missing = _ROWS - len(rows)
-    return torch.cat([rows, rows.new_zeros(missing, *rows.shape[1:])]) if missing else rows
-
-
 def _halves(name: str, part: SoftMin | None) -> dict[str, torch.Tensor]:
     if part is None:
         return {}
     return {f"{name}.points": part.points.clone(), f"{name}.g": part.g, f"{name}.log_b": part.log_b}
-
-
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    from safetensors import SafetensorError, safe_open
-
-    file = path / FILE_NAME if path.is_dir() else path
-    if not file.is_file():
-        raise ArtifactError(f"{path}: no {FILE_NAME} there; wanted a folder made by `gotd fit` or `gotd select`")
-    try:
-        with safe_open(str(file), framework="pt") as content:
-            about = orjson.loads((content.metadata() or {})["gotd"])
-            tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118
-    except (SafetensorError, KeyError, orjson.JSONDecodeError) as error:
-        raise ArtifactError(f"{file} is damaged or not gotd's ({error}); fit it again") from error
-    if about.get("format") != FORMAT:
-        raise ArtifactError(f"{file} has format {about.get('format')}; this gotd reads format {FORMAT}. Fit it again")
-    return about, tensors

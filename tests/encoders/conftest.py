@@ -1,5 +1,6 @@
 """Tiny models, made on the spot: a BERT of 16 dimensions, a GPT-2 without a pad token, a model2vec table."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,12 @@ def _tokenizer(special: bool) -> Any:
             single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
         )
     return tokenizer
+
+
+@pytest.fixture(autouse=True)
+def float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The arithmetic of formulas that are checked to the last digits, on any CPU."""
+    monkeypatch.setattr("gotd.encoders.batching.products", lambda device: nullcontext())
 
 
 @pytest.fixture(scope="session")

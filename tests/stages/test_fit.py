@@ -32,7 +32,7 @@ def test_the_folder_holds_the_potential_the_rejects_and_what_made_them(selector:
 
 def test_a_finished_fit_is_returned_at_once(selector: Path, corpora, monkeypatch: pytest.MonkeyPatch) -> None:
     before = (selector / "potential.safetensors").stat().st_mtime_ns
-    monkeypatch.setattr("gotd.stages.fit.fitted", None)
+    monkeypatch.setattr("gotd.stages.fit.fitted_to", None)
     found = gotd.fit(corpora.target, corpora.pool, selector)
     assert np.array_equal(found.score(["rare1"]), gotd.Potential.load(selector).score(["rare1"]))
     assert (selector / "potential.safetensors").stat().st_mtime_ns == before

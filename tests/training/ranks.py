@@ -19,7 +19,7 @@ import torch
 
 from gotd.cli import main
 from gotd.errors import GotdError
-from gotd.training import loop, together
+from gotd.training import together, trainer
 from gotd.training.finetune import finetune
 from gotd.training.settings import Machine
 from gotd.training.warmup import warmup
@@ -55,14 +55,14 @@ def ended_by(work: Callable[[], object]) -> list[str]:
 @contextmanager
 def stopped_at(step: int) -> Iterator[None]:
     """Both processes are stopped after this step, as Ctrl-C does."""
-    tell = loop._Tell.on_step_end
+    tell = trainer._Tell.on_step_end
 
     def stop(self: Any, args: Any, state: Any, control: Any, **named: Any) -> None:
         tell(self, args, state, control, **named)
         if state.global_step == step:
             raise KeyboardInterrupt
 
-    with patch.object(loop._Tell, "on_step_end", stop):
+    with patch.object(trainer._Tell, "on_step_end", stop):
         try:
             yield
         except KeyboardInterrupt:
@@ -73,13 +73,13 @@ def stopped_at(step: int) -> Iterator[None]:
 @contextmanager
 def infinite_on_one() -> Iterator[None]:
     """The loss of the second process alone is infinite, and its gradient is finite all the same."""
-    compute = loop._Trainer.compute_loss
+    compute = trainer._Trainer.compute_loss
 
     def infinite(self: Any, *given: Any, **named: Any) -> Any:
         loss = compute(self, *given, **named)
         return loss + torch.inf if RANK == 1 and self.state.global_step == 2 else loss
 
-    with patch.object(loop._Trainer, "compute_loss", infinite):
+    with patch.object(trainer._Trainer, "compute_loss", infinite):
         yield
 
 
@@ -96,7 +96,7 @@ def in_shards() -> Iterator[list[int]]:
     flags |= {"FSDP_AUTO_WRAP_POLICY": "TRANSFORMER_BASED_WRAP", "FSDP_TRANSFORMER_CLS_TO_WRAP": "GPT2Block"}
     flags |= {"FSDP_STATE_DICT_TYPE": "SHARDED_STATE_DICT", "FSDP_CPU_RAM_EFFICIENT_LOADING": "true"}
     had: list[int] = []
-    norm = loop._Trainer._get_grad_norm
+    norm = trainer._Trainer._get_grad_norm
 
     def counted(self: Any, model: Any, *given: Any, **named: Any) -> Any:
         had.append(sum(weight.to_local().numel() for weight in model.parameters()))
@@ -104,7 +104,7 @@ def in_shards() -> Iterator[list[int]]:
 
     gpus = patch.object(PartialState, "_prepare_backend", lambda *_: ("gloo", DistributedType.MULTI_GPU))
     allowed = patch.object(together, "_check_device", lambda device: None)
-    with gpus, allowed, patch.dict(os.environ, flags), patch.object(loop._Trainer, "_get_grad_norm", counted):
+    with gpus, allowed, patch.dict(os.environ, flags), patch.object(trainer._Trainer, "_get_grad_norm", counted):
         yield had
 
 

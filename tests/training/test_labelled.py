@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+from hypothesis import example as such
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +16,7 @@ from gotd.training.labelled import (
     check_classes,
     classes_of,
     documents_of,
+    held_out,
     read_examples,
     stratified,
 )
@@ -78,6 +80,16 @@ def test_shares_of_classes_are_kept() -> None:
     assert chosen != stratified(examples, 100, 1)[0]
 
 
+@given(st.lists(st.sampled_from("abcd"), min_size=8, max_size=60), st.integers(0, 3))
+def test_what_is_held_out_leaves_every_class_to_train_on(names: list[str], seed: int) -> None:
+    examples = [Example(str(i), None, name) for i, name in enumerate(names)]
+    judged, rest = held_out(examples, seed)
+    assert len(judged) == max(1, round(len(names) / 10))
+    assert sorted(judged + rest, key=lambda example: int(example.text)) == examples
+    assert {example.label for example in rest} == set(names)
+
+
+@such(list("aaaaabbc"), 7)  # c has its one in any case; the one that is left over is for b
 @given(st.lists(st.sampled_from("abc"), min_size=1, max_size=60), st.integers(1, 70))
 def test_a_sample_has_its_size_and_no_class_is_lost(names: list[str], size: int) -> None:
     examples = [Example(str(i), None, name) for i, name in enumerate(names)]

@@ -9,6 +9,8 @@ from typing import Any
 import click
 
 from gotd.cli import options as opt
+from gotd.cli.arguments import fit_settings_of, gathered, warmed_up
+from gotd.cli.output import ended, print_json
 
 
 @click.command()
@@ -45,27 +47,36 @@ from gotd.cli import options as opt
     opt.json,
     opt.dry_run,
 )
-@opt.gathered
-@opt.warmed_up
+@gathered
+@warmed_up
 def select(as_json: bool, dry_run: bool, report: bool, candidates: tuple[str, ...], **given: Any) -> None:
     """Choose from a pool: fit, score and choose in one."""
     from gotd import reporting
-    from gotd.display import progress_bar, show_selection
+    from gotd.display import progress_bar
     from gotd.pipeline import select
+    from gotd.stages.display import show_selection
 
     if report:
         reporting.check_extras()  # before the work, not after it
     given |= {name: list(given[name]) or None for name in ("reference", "held_out")}
     if dry_run:
-        opt.show_dry_run(as_json, candidates=list(candidates), **given)
+        _show_dry_run(as_json, candidates=list(candidates), **given)
         return
     with progress_bar() as progress:
         found = select(list(candidates), progress=progress, **given)
         page = reporting.report(found.folder, device=given["device"], progress=progress) if report else None
-    opt.print_json(found.manifest) if as_json else show_selection(found)
+    print_json(found.manifest) if as_json else show_selection(found)
     if page is not None and not as_json:
         click.echo(f"Or look at it: open {page} in a browser.")
-    opt.ended(found.manifest)
+    ended(found.manifest)
+
+
+def _show_dry_run(as_json: bool, **given: Any) -> None:
+    """What `select` with these arguments would do."""
+    from gotd.dry_run import dry_run
+
+    found = dry_run(**given)
+    print_json(found.as_json()) if as_json else click.echo("\n".join(found.lines()))
 
 
 @click.command()
@@ -92,22 +103,19 @@ def select(as_json: bool, dry_run: bool, report: bool, candidates: tuple[str, ..
     opt.overwrite,
     opt.json,
 )
-@opt.gathered
+@gathered
 def fit(as_json: bool, **given: Any) -> None:
     """Fit the selector, for pools that arrive later or live elsewhere."""
     from gotd.artifacts import load_manifest
     from gotd.display import progress_bar
-    from gotd.pipeline import fit_settings
-    from gotd.stages.fit import FitSettings, fit
+    from gotd.stages.fit import fit
 
-    settings = fit_settings(
-        **{name: given.pop(name) for name in [*FitSettings.__dataclass_fields__, "paper"] if name in given}
-    )
+    settings = fit_settings_of(given)
     with progress_bar() as progress:
         fit(settings=settings, progress=progress, **given)
     manifest = load_manifest(given["output"], "fit")
     if as_json:
-        opt.print_json(manifest)
+        print_json(manifest)
     else:
         click.echo(f"Wrote {given['output']}/potential.safetensors. Next: gotd score {given['output']} POOL -o scores")
 
@@ -124,7 +132,7 @@ def fit(as_json: bool, **given: Any) -> None:
     help="Corrections by whole passes, where the pool is the reference.",
 )
 @opt.chain(opt.overwrite, opt.json)
-@opt.gathered
+@gathered
 def score(
     as_json: bool, selector: Path, pool: tuple[str, ...], rank: int | None, world_size: int | None, **given: Any
 ) -> None:
@@ -145,7 +153,7 @@ def score(
 
         found = score(selector, list(pool), rank=mine, progress=progress, **given)
     if as_json:
-        opt.print_json(found.manifest)
+        print_json(found.manifest)
     elif shards := found.manifest.get("shards"):
         click.echo(f"{mine}: {shards['done']:,} of its {shards['of']:,} shards are scored, of {shards['pool']:,}.")
         click.echo("Next, once every rank has ended: the same command without --rank and --world-size.")
@@ -153,7 +161,7 @@ def score(
         counts = found.manifest["counts"]
         click.echo(f"Scored {counts['scored']:,} of {counts['read']:,} rows, {counts['rejected']:,} rejected.")
         click.echo(f"Wrote {found.folder}/scores.parquet. Next: gotd choose {found.folder} -k 5000docs -o runs/task")
-    opt.ended(found.manifest)
+    ended(found.manifest)
 
 
 @click.command()
@@ -172,16 +180,17 @@ def score(
     opt.overwrite,
     opt.json,
 )
-@opt.warmed_up
+@warmed_up
 def choose(as_json: bool, **given: Any) -> None:
     """Choose from SCORES, the folder of `score`."""
-    from gotd.display import progress_bar, show_selection
+    from gotd.display import progress_bar
     from gotd.stages.choose import choose
+    from gotd.stages.display import show_selection
 
     with progress_bar() as progress:
         found = choose(progress=progress, **given)
-    opt.print_json(found.manifest) if as_json else show_selection(found)
-    opt.ended(found.manifest)
+    print_json(found.manifest) if as_json else show_selection(found)
+    ended(found.manifest)
 
 
 @click.command()
@@ -189,20 +198,17 @@ def choose(as_json: bool, **given: Any) -> None:
 @click.option("--keep", type=click.IntRange(1), help="Mark so many of the nearest.")
 @click.option("--per-source", default=10_000, show_default=True, help="Documents to measure a source on.")
 @opt.chain(opt.fitting, opt.fields, opt.target_text, opt.on_error, opt.device, opt.seed, opt.json)
-@opt.gathered
+@gathered
 def domains(as_json: bool, **given: Any) -> None:
     """Measure how far each source of the pool is from the target."""
-    from gotd.display import progress_bar, show_domains
-    from gotd.pipeline import fit_settings
+    from gotd.display import progress_bar
+    from gotd.stages.display import show_domains
     from gotd.stages.domains import domains
-    from gotd.stages.fit import FitSettings
 
-    settings = fit_settings(
-        **{name: given.pop(name) for name in [*FitSettings.__dataclass_fields__, "paper"] if name in given}
-    )
+    settings = fit_settings_of(given)
     with progress_bar() as progress:
         found = domains(settings=settings, progress=progress, **given)
-    opt.print_json([asdict(domain) for domain in found]) if as_json else show_domains(found)
+    print_json([asdict(domain) for domain in found]) if as_json else show_domains(found)
 
 
 @click.command()
@@ -215,4 +221,4 @@ def demo(as_json: bool, **given: Any) -> None:
 
     with progress_bar() as progress:
         found = run_demo(progress=progress, **given)
-    opt.print_json(found.as_json()) if as_json else found.show()
+    print_json(found.as_json()) if as_json else found.show()

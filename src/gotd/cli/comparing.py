@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from gotd.cli import options as opt
+from gotd.cli.output import print_json
 
 
 @click.command()
@@ -29,7 +30,7 @@ def compare(config: Path, output: Path, dry_run: bool, report: bool, overwrite: 
         from gotd.comparison.display import show_cost
 
         planned = cost(config, output)
-        opt.print_json(planned.told()) if as_json else show_cost(planned)
+        print_json(planned.told()) if as_json else show_cost(planned)
         return
     from gotd import reporting
     from gotd.comparison import compare
@@ -40,4 +41,4 @@ def compare(config: Path, output: Path, dry_run: bool, report: bool, overwrite: 
     with progress_bar() as progress:
         found = compare(config, output, overwrite=overwrite, progress=progress)
     page = reporting.report(found.folder) if report else None
-    opt.print_json(found.manifest) if as_json else show_comparison(found, page)
+    print_json(found.manifest) if as_json else show_comparison(found, page)

@@ -9,6 +9,7 @@ import click
 from click.core import ParameterSource
 
 from gotd.cli import options as opt
+from gotd.cli.output import print_json
 from gotd.cli.training import device, model, text_field
 
 data = click.option("--data", "-d", multiple=True, required=True, help=f"Texts. {opt.MANY}")
@@ -39,7 +40,7 @@ def evaluated(function: Callable[..., Any], show: Callable[[Any], None], as_json
 
     with progress_bar() as progress:
         found = function(progress=progress, **given)
-    opt.print_json(found.told()) if as_json else show(found)
+    print_json(found.told()) if as_json else show(found)
 
 
 @click.group()

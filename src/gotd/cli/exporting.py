@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from gotd.cli import options as opt
+from gotd.cli.output import print_json
 
 TRAINERS = ("trl", "llama-factory", "axolotl", "datasets", "megatron")
 
@@ -27,8 +28,8 @@ TRAINERS = ("trl", "llama-factory", "axolotl", "datasets", "megatron")
 @opt.chain(opt.overwrite, opt.json)
 def export(as_json: bool, **given: Any) -> None:
     """Write a SELECTION as a trainer reads it: data, config and dataset card."""
-    from gotd.display import show_export
     from gotd.export import export_selection
+    from gotd.export.display import show_export
 
     found = export_selection(**given)
-    opt.print_json(found.manifest) if as_json else show_export(found)
+    print_json(found.manifest) if as_json else show_export(found)

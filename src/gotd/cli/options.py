@@ -1,10 +1,8 @@
-"""The flags that several commands share, and how they become the settings of a stage."""
+"""The flags that several commands share."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Mapping
-from functools import wraps
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,7 +10,6 @@ import click
 from click.shell_completion import CompletionItem
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-QUARANTINE = 3  # exit status of a command that finished without some shards
 
 
 def chain(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
@@ -254,24 +251,6 @@ def method(*names: str) -> Callable[[Command], Command]:
     )
 
 
-def _named_values(given: tuple[str, ...]) -> dict[str, Any]:
-    """`sample=500` as a number, `noise=false` as a truth value, `kind=mean` as a word."""
-    import orjson
-
-    from gotd.errors import SettingsError
-
-    values: dict[str, Any] = {}
-    for pair in given:
-        name, sign, value = pair.partition("=")
-        if not sign:
-            raise SettingsError(f'--method-option is "{pair}"; wanted NAME=VALUE, such as kind=mean')
-        try:
-            values[name] = orjson.loads(value)
-        except orjson.JSONDecodeError:
-            values[name] = value
-    return values
-
-
 scored_methods = ("gotd", "random", "nearest", "round-robin", "mmd", "dsir", "knn-kde", "all-target")
 fitting = chain(
     click.option(
@@ -304,70 +283,3 @@ fitting = chain(
         help="What a document weighs.",
     ),
 )
-
-
-def gathered(command: Callable[..., None]) -> Callable[..., None]:
-    """Turn the many options about fields into `fields` and `target_fields`, and targets into targets."""
-
-    @wraps(command)
-    def run(**given: Any) -> None:
-        from gotd.corpus import Fields
-        from gotd.stages.targets import Target
-
-        for name in {"target", "avoid"} & given.keys():
-            given[name] = [Target.parse(text) for text in given[name]]
-        if "method_options" in given:
-            given["method_options"] = _named_values(given["method_options"])
-        names = {
-            "text": "text_field",
-            "id": "id_field",
-            "source": "source_field",
-            "embedding": "embedding_field",
-        }
-        parts = {name: given.pop(option) for name, option in names.items()}
-        parts |= {name: given.pop(name) for name in ("chunk_chars", "min_chars", "text_per")}
-        given["fields"] = Fields(**parts)
-        if "target_text_field" in given:
-            other = given.pop("target_text_field")
-            parts |= {"text": other, "id": None, "source": None, "min_chars": 0}
-            given["target_fields"] = Fields(**parts) if other is not None else None
-        command(**given)
-
-    return run
-
-
-def show_dry_run(as_json: bool, **given: Any) -> None:
-    """What `select` with these arguments would do."""
-    from gotd.dry_run import dry_run
-
-    found = dry_run(**given)
-    print_json(found.as_json()) if as_json else click.echo("\n".join(found.lines()))
-
-
-def warmed_up(command: Callable[..., None]) -> Callable[..., None]:
-    """Turn the flags about training into `warm_up`; None where none is given."""
-
-    @wraps(command)
-    def run(**given: Any) -> None:
-        from gotd.selection.mix import WarmUp
-
-        flags = {name: given.pop(name) for name in WarmUp.__dataclass_fields__}
-        parts = {name: value for name, value in flags.items() if value is not None}
-        command(**given, warm_up=WarmUp(**parts) if parts else None)
-
-    return run
-
-
-def print_json(value: Any) -> None:
-    import orjson
-
-    sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY).decode() + "\n")
-
-
-def ended(manifest: Mapping[str, Any]) -> None:
-    """Name each shard in quarantine on standard error; the exit status is then QUARANTINE."""
-    for lost in manifest["quarantined"]:
-        rows = "" if lost["rows"] is None else f" It holds {lost['rows']:,} rows."
-        click.echo(f"gotd: {lost['message']}{rows}", err=True)
-    if manifest["quarantined"]:
-        click.get_current_context().exit(QUARANTINE)

@@ -9,6 +9,8 @@ from typing import Any
 import click
 
 from gotd.cli import options as opt
+from gotd.cli.arguments import warmed_up
+from gotd.cli.output import print_json
 
 
 @click.command()
@@ -24,13 +26,14 @@ from gotd.cli import options as opt
     help="Of the target: documents chosen without one are measured against it. 0 for none.",
 )
 @opt.chain(opt.mixing("auto"), opt.dedup, opt.seed, opt.json)
-@opt.warmed_up
+@warmed_up
 def size(as_json: bool, **given: Any) -> None:
     """Show what each budget would do, and from which on more documents hardly pay. SCORES is the folder of `score`
     or `select`."""
-    from gotd.display import progress_bar, show_sizes
+    from gotd.display import progress_bar
+    from gotd.stages.display import show_sizes
     from gotd.stages.size import size
 
     with progress_bar() as progress:
         found = size(progress=progress, **given)
-    opt.print_json(asdict(found)) if as_json else show_sizes(found)
+    print_json(asdict(found)) if as_json else show_sizes(found)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gotd.cli import options as opt
+from gotd.cli.output import print_json
 from gotd.launched import speaks
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def _tell(found: TrainedModel, as_json: bool, show: Callable[[TrainedModel], Non
 
     leave()
     if speaks():
-        opt.print_json(found.manifest) if as_json else show(found)
+        print_json(found.manifest) if as_json else show(found)
 
 
 @click.command()

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from gotd.comparison.table import AGREEMENT_HEADS, agreement_lines, blocks
 from gotd.comparison.verdict import chance, main_rows
-from gotd.display import console, prose
+from gotd.display import console, duration, prose
 
 if TYPE_CHECKING:
     from gotd.comparison.cost import Cost
@@ -53,13 +53,6 @@ def show_cost(found: Cost) -> None:
     speeds = f"{found.training:,.0f} tokens a second in training, {found.reading:,.0f} in judging"
     more = "Loading, saving and tasks of lm-eval come on top"
     prose(out, f"Measured on {found.device}: {speeds}. {more}. Nothing was written.")
-
-
-def duration(seconds: float) -> str:
-    """Seconds, minutes or hours."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def _table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> Table:

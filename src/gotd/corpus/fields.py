@@ -7,7 +7,7 @@ runs for every row of the pool and must not look the rules up again each time.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Literal
 
@@ -59,6 +59,10 @@ class Fields:
             )
         if self.text is not None and "{" in self.text:
             parse_template(self.text)
+
+    def of_target(self) -> Fields:
+        """The same for a target: it needs neither ids nor sources, and keeps its short examples."""
+        return replace(self, id=None, source=None, min_chars=0)
 
     def missing_columns(self, columns: Sequence[str]) -> list[str]:
         """The fields that a table with these columns lacks altogether; empty if it will serve."""
@@ -121,7 +125,7 @@ def check_length(text: str, shortest: int) -> None:
         )
 
 
-def vector_of(row: Record, name: str, length: int | None = None) -> NDArray[np.float32]:
+def vector_of(row: Record, name: str, length: int | None) -> NDArray[np.float32]:
     """The vector that a record carries, checked: (d,) float32, finite, of this length if one is given."""
     value = row.get(name)
     if value is None:

@@ -59,6 +59,11 @@ class File:
     bytes: int | None
     digest: str
 
+    @property
+    def as_input(self) -> str:
+        """Path and digest: what a manifest names it by."""
+        return f"{self.path} {self.digest}"
+
 
 Inputs = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 """One or more files, folders, globs or URLs."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gotd.artifacts import MANIFEST
 from gotd.corpus import Fields, Inputs, OutputFormat, find, plan
 from gotd.corpus.shards import Shard, splits_by_bytes
+from gotd.display import duration
 from gotd.dry_run.rates import Rates, measure
 from gotd.dry_run.sizes import Side, look
 from gotd.dry_run.steps import Job, Step, further_pass, steps
@@ -115,13 +116,13 @@ class DryRun:
         for name, written in self.writes.items():
             yield f"  {name:<22} about {_bytes(written)}"
         workers = "1 process" if self.workers == 1 else f"{self.workers} processes"
-        yield f"takes    about {_duration(self.seconds)} on this machine, {workers} for scoring"
+        yield f"takes    about {duration(self.seconds)} on this machine, {workers} for scoring"
         for step in self.steps:
-            yield f"  {step.name:<27} {_duration(step.seconds):>8}"
+            yield f"  {step.name:<27} {duration(step.seconds):>8}"
         if self.further_pass:
-            yield f"  and {_duration(self.further_pass)} more for each further pass that the certificate asks for"
+            yield f"  and {duration(self.further_pass)} more for each further pass that the certificate asks for"
         seen = sum(side.sampled for side in self.sides)
-        tried = f"{seen:,} rows were tried here in {_duration(self.looked)}"
+        tried = f"{seen:,} rows were tried here in {duration(self.looked)}"
         yield f"\nAn estimate: {tried}, and the rest is reckoned from them."
 
 
@@ -159,19 +160,15 @@ def dry_run(
             "--dry-run knows one encoder; leave out --coarse and --fine, and look at each with --encoder"
         )
     wanted = checked(budget, format, max_per_source)
-    given = {name: others[name] for name in FitSettings.__dataclass_fields__ if name in others}
-    given = {name: value for name, value in given.items() if name not in ("reg", "debias", "centre")}
-    choices = {name: others.get(name) for name in ("reg", "debias", "centre")}
-    settings = fit_settings(paper=paper, method="random" if method == "in-domain" else method, **choices, **given)
+    settings = _fit_settings(paper, method, others)
     how = {name: others[name] for name in PickSettings.__dataclass_fields__ if name in others}
     picking = PickSettings(rounds=rounds, max_per_source=max_per_source, **how)
     check_rounds(rounds, settings.method)
     where = fields or Fields()
-    where_target = target_fields or replace(where, id=None, source=None, min_chars=0)
     pool = look("candidates", find(candidates, digest=False), where, _SAMPLE)
     goals = [*listed(target), *(listed(avoid) if avoid else [])]
-    wanted_files = [file for goal in goals for file in find(goal.paths, digest=False)]
-    task = look("target", wanted_files, where_target, _TARGETS)
+    examples = [file for goal in goals for file in find(goal.paths, digest=False)]
+    task = look("target", examples, target_fields or where.of_target(), _TARGETS)
     own = None if reference is None else look("reference", find(reference, digest=False), where, _SAMPLE)
     if held_out:
         find(held_out, digest=False)
@@ -215,6 +212,13 @@ def dry_run(
         workers=count,
         looked=time.perf_counter() - started,
     )
+
+
+def _fit_settings(paper: bool, method: str, others: dict[str, Any]) -> FitSettings:
+    """Those that `select` would come to."""
+    choices = {name: others.get(name) for name in ("reg", "debias", "centre")}
+    given = {name: others[name] for name in FitSettings.__dataclass_fields__ if name in others and name not in choices}
+    return fit_settings(paper=paper, method="random" if method == "in-domain" else method, **choices, **given)
 
 
 def _chosen(budget: Budget, pool: Side) -> int:
@@ -264,11 +268,3 @@ def _bytes(size: float) -> str:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
         size /= 1000
     return f"{size:.1f} GB"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gotd.encoders.protocol import encodable
+from gotd.encoders.weights import products
 from gotd.errors import GotdError
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def encode(
         return embed(sent(ids, where), sent(mask, where))
 
     behind: tuple[NDArray[np.int64], Fetch] | None = None
-    with torch.inference_mode():
+    with torch.inference_mode(), products(where):
         for window in _windows(texts, tokenise, where.type, pad):
             found = [_with_room(embedded, ids, mask) for ids, mask in window.batches]
             if not found:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
@@ -48,6 +49,20 @@ def precision(device: torch.device) -> torch.dtype:
     if device.type == "cuda" and torch.cuda.get_device_capability(device)[0] >= 8:
         return torch.bfloat16
     return torch.float16
+
+
+def products(device: torch.device) -> AbstractContextManager[object]:
+    """bfloat16 in the products of a CPU that has instructions for them, its weights and sums left in float32.
+
+    MiniLM is 2.6 times as fast so (docs/encoders.md). Elsewhere nothing: on a GPU the weights have their precision.
+    """
+    import torch
+
+    # Older releases of torch cannot be asked.
+    able = getattr(torch.cpu, "get_capabilities", dict[str, bool])()
+    if device.type == "cpu" and (able.get("avx512_bf16") or able.get("amx_bf16")):
+        return torch.autocast("cpu", torch.bfloat16)
+    return nullcontext()
 
 
 def transport_device(device: str, encoder: Mapping[str, Any]) -> torch.device:

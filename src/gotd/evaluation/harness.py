@@ -96,9 +96,15 @@ def answers(
     device: str = "auto",
     progress: Progress = silent,
 ) -> Answers:
-    """Have a model answer tasks, with the arguments of `evaluate_tasks`.
+    """Have a model answer tasks. Examples in the prompt, and what is sampled, are drawn by the library's own seeds.
 
-    Examples in the prompt, and what is sampled, are drawn by the library's own seeds.
+    Args:
+        names: of tasks or groups.
+        folder: with YAML files of your own.
+        limit: the first so many documents of each task.
+        shots: examples in each prompt; left out, as the task has it. A task that is defined without any keeps to that.
+        window: tokens at once; left out, all that the model takes.
+        batch: prompts at a time.
     """
     progress("finding the task", 0, 1)
     manager = manager_of(names, folder)

@@ -35,7 +35,7 @@ def metrics(true: Labels, predicted: Labels, classes: int) -> dict[str, float]:
 
 
 def intervals(
-    true: Labels, predictions: Sequence[Labels], classes: int, seed: int = 0, resamples: int = RESAMPLES
+    true: Labels, predictions: Sequence[Labels], classes: int, seed: int = 0
 ) -> dict[str, tuple[float, float]]:
     """95 % bootstrap interval of each figure, averaged over the models of several seeds.
 
@@ -48,13 +48,11 @@ def intervals(
         tables = [np.bincount(cell[rows], minlength=classes**2).reshape(classes, classes) for cell in cells]
         return np.mean([of_table(table) for table in tables], axis=0)
 
-    low, high = bootstrap(len(true), figures, seed, resamples)
+    low, high = bootstrap(len(true), figures, seed)
     return {name: (float(low[i]), float(high[i])) for i, name in enumerate(METRICS)}
 
 
-def bootstrap(
-    count: int, figure: Callable[[Labels], Any], seed: int = 0, resamples: int = RESAMPLES
-) -> tuple[Any, Any]:
+def bootstrap(count: int, figure: Callable[[Labels], Any], seed: int = 0) -> tuple[Any, Any]:
     """Ends of the 95 % interval of a figure, or of an array of figures.
 
     Args:
@@ -62,7 +60,7 @@ def bootstrap(
         figure: of documents drawn with replacement, (count,) row numbers.
     """
     rng = np.random.default_rng(seed)
-    drawn = [figure(rng.integers(0, count, count)) for _ in range(resamples)]
+    drawn = [figure(rng.integers(0, count, count)) for _ in range(RESAMPLES)]
     low, high = np.percentile(drawn, _INTERVAL, axis=0)
     return low, high
 

@@ -143,7 +143,7 @@ def score_texts(
     stride: int | None,
     batch: int,
     device: str,
-    progress: Progress = silent,
+    progress: Progress,
 ) -> Scored:
     """Nats of each text under the model."""
     reader = language_model(name, device, window)

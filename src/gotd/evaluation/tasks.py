@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 
 from gotd.artifacts import digest, versions
 from gotd.encoders.local import require
-from gotd.engine import Progress, silent
 from gotd.errors import SettingsError
 from gotd.training.models import check_finished, need_training
 
@@ -92,34 +91,19 @@ class Answered:
         return asdict(self)
 
 
-def evaluate_tasks(
-    model: str,
-    task: str,
-    *,
-    task_folder: str | None = None,
-    limit: int | None = None,
-    shots: int | None = None,
-    window: int | None = None,
-    batch: int = 8,
-    device: str = "auto",
-    progress: Progress = silent,
-) -> Answered:
+def evaluate_tasks(model: str, task: str, *, task_folder: str | None = None, **given: Any) -> Answered:
     """Judge a language model on tasks of lm-evaluation-harness.
 
     Args:
         task: names of tasks or groups, commas between them.
         task_folder: with YAML files of your own. Code that they name by `!function` is run.
-        limit: the first so many documents of each task.
-        shots: examples in each prompt; left out, as the task has it. A task that is defined without any keeps to that.
-        window: tokens at once; left out, all that the model takes.
-        batch: prompts at a time.
+        given: arguments of `gotd.evaluation.harness.answers`.
 
     Raises:
         MissingExtra: lm-eval is not installed.
         SettingsError: there is no such task, or its data cannot be had; the library's come from the hub.
     """
     started = time.perf_counter()
-    given = {"limit": limit, "shots": shots, "window": window, "batch": batch, "device": device, "progress": progress}
     run = answers_to(task, task_folder, model, **given)
     # A group that adds nothing up has no figures of its own.
     scores = {name: one for name in run.found["results"] if (one := _scores(run.found, name)).figures}
@@ -128,7 +112,7 @@ def evaluate_tasks(
 
 
 def answers_to(task: str, task_folder: str | None, model: str, **given: Any) -> Answers:
-    """What the library finds, document by document; `given` are arguments of `evaluate_tasks`."""
+    """What the library finds, document by document; `given` are arguments of `gotd.evaluation.harness.answers`."""
     _need_lm_eval()
     need_training("evaluate zero-shot --task")
     check_finished(model)

@@ -39,7 +39,17 @@ class _Row:
     scored: int
 
 
-def zero_shot(
+def zero_shot(model: str, data: Inputs, template: str, *, seed: int = 0, **given: Any) -> Classified:
+    """Figures of a language model on labelled examples that it was not trained on.
+
+    Args:
+        seed: of the bootstrap.
+        given: arguments of `guessed`.
+    """
+    return guessed(model, data, template, **given).summary(seed)
+
+
+def guessed(
     model: str,
     data: Inputs,
     template: str,
@@ -49,33 +59,16 @@ def zero_shot(
     window: int | None = None,
     batch: int = 8,
     device: str = "auto",
-    seed: int = 0,
     progress: Progress = silent,
-) -> Classified:
-    """Judge a language model on labelled examples that it was not trained on.
+) -> Judged:
+    """The likeliest class of each document.
 
     Args:
         template: `agnews`, `boolq`, or a JSON file (see `gotd.evaluation.templates`).
         normalise: by what a log-likelihood is divided: the label's `tokens`, its `bytes`, or `none`.
         window: tokens at once; a longer prompt loses its beginning, and is counted.
         batch: prompts with a label at a time.
-        seed: of the bootstrap.
     """
-    return guessed(model, data, template, label_field, normalise, window, batch, device, progress).summary(seed)
-
-
-def guessed(
-    model: str,
-    data: Inputs,
-    template: str,
-    label_field: str = "label",
-    normalise: Normalise = "tokens",
-    window: int | None = None,
-    batch: int = 8,
-    device: str = "auto",
-    progress: Progress = silent,
-) -> Judged:
-    """The likeliest class of each document."""
     need_training("evaluate zero-shot")
     check_finished(model)
     if normalise not in NORMALISE:

@@ -23,8 +23,8 @@ from gotd.engine import Progress
 from gotd.errors import GotdError
 from gotd.potential import Potential
 from gotd.selection.several import Term
-from gotd.stages.fit import sample_alike
 from gotd.stages.points import points_of
+from gotd.stages.samples import sample_alike
 
 _BATCH = 1024
 _CHECKED = 16  # target documents that are embedded again, to be sure that they are the ones that were fitted

@@ -101,12 +101,7 @@ def choose(
     check_rounds(rounds, method)
     check_shares(target_shares, [term.name for term in potential.terms if term.weight > 0], rounds, method)
     fields = Fields(**scored.manifest["settings"]["fields"])
-    if isinstance(potential.method, AllTarget):
-        choice = target_alone(scored, wanted, how, potential, potential.method, seed)
-    elif target_shares is None:
-        choice = _picked(scored, wanted, how, potential, fields, seed)
-    else:
-        choice = _shared(scored, wanted, how, potential, fields, seed)
+    choice = _choice(scored, wanted, how, potential, fields, seed)
     ranking, chosen, documents = choice.ranking, choice.pick, choice.documents
     best = ranking.best.take(chosen.rows)
     progress("writing", 1, 3)
@@ -152,6 +147,17 @@ def choose(
     )
     progress("chosen", 3, 3)
     return Selection.load(artifact.folder)
+
+
+def _choice(
+    scored: Scores, budget: Budget, how: PickSettings, potential: Potential, fields: Fields, seed: int
+) -> Choice:
+    """What is chosen, and what it was chosen from."""
+    if isinstance(potential.method, AllTarget):
+        return target_alone(scored, budget, how, potential, potential.method, seed)
+    if how.target_shares is not None:
+        return _shared(scored, budget, how, potential, fields, seed)
+    return _picked(scored, budget, how, potential, fields, seed)
 
 
 def _picked(

@@ -7,7 +7,7 @@ share one encoder, one space, centred on a sample of all of them, and one reg, s
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import fmean
 
 import numpy as np
@@ -19,8 +19,9 @@ from gotd.engine import Progress, silent
 from gotd.errors import InputError, SettingsError
 from gotd.potential import encoder_for
 from gotd.selection.gradient import between_halves
-from gotd.stages.fit import FitSettings, sample_alike
-from gotd.stages.points import vectors_of
+from gotd.stages.fit import FitSettings
+from gotd.stages.points import vectors_by
+from gotd.stages.samples import sample_alike
 from gotd.stages.targets import Aim, Targets, aims
 from gotd.transport import Cost, Measure, Problem, solve
 
@@ -68,15 +69,15 @@ def domains(
     if keep is not None and not keep >= 1:
         raise SettingsError(f"keep is {keep}; wanted 1 or more sources")
     by_source = _by_source(candidates, where, per_source, chosen.seed, on_error, progress)
-    where_target = target_fields or replace(where, id=None, source=None, min_chars=0)
+    where_target = target_fields or where.of_target()
     goals = aims(target)
     wanted = [_wanted(goal, where_target, chosen, on_error) for goal in goals]
     everything = [document for found in by_source.values() for document in found[: 20_000 // len(by_source) + 1]]
     encoder = _encoder(chosen, everything, [document for found in wanted for document in found], device)
-    space = chosen.space(_vectors(encoder, everything))
-    cost = Cost(chosen.cost)
-    base = Measure.of(space(_vectors(encoder, everything)))
-    measures = [Measure.of(space(_vectors(encoder, found))) for found in wanted]
+    vectors = vectors_by(encoder, everything)
+    space, cost = chosen.space(vectors), Cost(chosen.cost)
+    base = Measure.of(space(vectors))
+    measures = [Measure.of(space(vectors_by(encoder, found))) for found in wanted]
     reg = fmean(Problem.scaled(base, measure, chosen.reg, cost).reg for measure in measures)
     inits = [solve(Problem(base, measure, reg, cost)).g for measure in measures]
     weights = [goal.weight / sum(goal.weight for goal in goals) for goal in goals]
@@ -86,7 +87,7 @@ def domains(
     measured = []
     for number, (source, found) in enumerate(sorted(by_source.items())):
         progress(f"measuring {source}", number, len(by_source))
-        points = Measure.of(space(_vectors(encoder, found)))
+        points = Measure.of(space(vectors_by(encoder, found)))
         values = [solve(Problem(points, goal, reg, cost), init=init).value for goal, init in zip(measures, inits)]
         value = sum(weight * each for weight, each in zip(weights, values))
         if chosen.debias:
@@ -134,9 +135,3 @@ def _encoder(settings: FitSettings, everything: list[Document], wanted: list[Doc
         return Precomputed(len(everything[0].vector))
     texts = [document.text for document in everything + wanted]
     return encoder_for(settings.encoder, texts, device=device, seed=settings.seed)
-
-
-def _vectors(encoder: Encoder, documents: list[Document]) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
-    if documents[0].vector is not None:
-        return vectors_of(documents)
-    return encoder.encode([document.text for document in documents])

@@ -6,7 +6,6 @@ reference, targets -> documents -> encoder (fitted on all) -> vectors -> space -
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -17,18 +16,18 @@ import torch
 from numpy.typing import NDArray
 
 from gotd.artifacts import open_artifact
-from gotd.corpus import Fields, File, Inputs, OnError, RejectWriter, Sampled, find, sample
+from gotd.corpus import Fields, Inputs, OnError, RejectWriter, find
 from gotd.encoders import Encoder
-from gotd.encoders.precomputed import Precomputed
 from gotd.encoders.weights import transport_device
 from gotd.engine import Progress, silent
-from gotd.errors import InputError, SettingsError
-from gotd.potential import Potential, encoder_for
+from gotd.errors import SettingsError
+from gotd.potential import Potential
 from gotd.selection.methods import GOTD, Method, check_method, fit_method
 from gotd.selection.several import Wanted, accounts, fit_terms
-from gotd.stages.points import TextMass, masses, vectors_of
+from gotd.stages.points import TextMass, masses
+from gotd.stages.samples import Samples, draw
 from gotd.stages.summary import centroids_of
-from gotd.stages.targets import Aim, Targets, aims, check_aims, described, inputs_of, is_plain
+from gotd.stages.targets import Aim, Targets, aims, check_aims, described, inputs_of
 from gotd.transfers import enough_memory, give_back
 from gotd.transport import Cost, Measure, Space, recentred, summarised
 
@@ -130,7 +129,7 @@ def fit(
     """
     started = time.perf_counter()
     chosen, where = settings or FitSettings(), fields or Fields()
-    where_target = target_fields or replace(where, id=None, source=None, min_chars=0)
+    where_target = target_fields or where.of_target()
     goals, read_from = aims(target, avoid), find(reference)
     check_aims(chosen.method, goals)
     asked = {
@@ -141,30 +140,32 @@ def fit(
         **described(goals),
     }
     files = {**inputs_of(goals), "reference": read_from}
-    inputs = {name: [f"{file.path} {file.digest}" for file in found] for name, found in files.items()}
+    inputs = {name: [file.as_input for file in found] for name, found in files.items()}
     artifact = open_artifact(output, "fit", asked, inputs, overwrite=overwrite)
     if artifact.finished is not None:
         return Potential.load(artifact.folder, device=device)
     progress("reading target and reference", 0, 4)
-    drawn = [
-        _drawn(_called(goal, goals), goal.files, where_target, chosen.target_sample, chosen.seed, on_error)
-        for goal in goals
-    ]
-    base = _drawn("reference or pool", read_from, where, chosen.fit_sample, chosen.seed, on_error)
+    samples = draw(
+        goals,
+        where_target,
+        read_from,
+        where,
+        target_size=chosen.target_sample,
+        reference_size=chosen.fit_sample,
+        seed=chosen.seed,
+        on_error=on_error,
+    )
     read_at = time.perf_counter()
     progress("embedding target and reference", 1, 4)
-    encoder, (reference_vectors, *vectors) = _embedded(base, drawn, goals, chosen, device)
+    encoder, vectors = samples.embedded(chosen.encoder, device=device, seed=chosen.seed)
     embedded_at = time.perf_counter()
     progress("solving", 2, 4)
-    space = chosen.space(reference_vectors)
-    source = Measure.of(space(reference_vectors), masses(base.documents, chosen.text_mass))
-    wanted = [
-        Wanted(goal.name, goal.weight, Measure.of(space(found), masses(sampled.documents, chosen.text_mass)))
-        for goal, sampled, found in zip(goals, drawn, vectors)
-    ]
-    centroids = (
-        centroids_of(
-            base,
+    space = chosen.space(vectors[0])
+    source, wanted = samples.measured(space, vectors, chosen.text_mass)
+    centroids = None
+    if chosen.debias:
+        centroids = centroids_of(
+            samples.reference,
             source,
             read_from,
             where,
@@ -175,9 +176,6 @@ def fit(
             on_error=on_error,
             progress=progress,
         )
-        if chosen.debias
-        else None
-    )
     summarised_at = time.perf_counter()
     where_solved = transport_device(device, encoder.config())
     with enough_memory("the fit", "pass a smaller --fit-sample or --target-sample, or --device cpu"):
@@ -190,25 +188,19 @@ def fit(
             "fields": asdict(where),
             "text_mass": chosen.text_mass,
             "reference_digests": sorted(file.digest for file in read_from),
-            "targets": {
-                "files": [[asdict(file) for file in goal.files] for goal in goals],
-                "fields": asdict(where_target),
-                "size": chosen.target_sample,
-                "seed": chosen.seed,
-            },
+            "targets": _where_targets_are(goals, where_target, chosen),
         },
-        method=_method(chosen, base, drawn, source, wanted),
+        method=_method(chosen, samples, source, wanted),
     )
     path = potential.save(artifact.folder)
     solved_at = time.perf_counter()
     with RejectWriter(artifact.folder / "rejects.jsonl") as rejects:
-        for found in (*drawn, base):
-            for reject in found.rejects:
-                rejects.write(reject)
+        for reject in samples.rejects:
+            rejects.write(reject)
     artifact.finish(
         {
-            "counts": _counts(base, drawn, goals),
-            "trimmed": _trimmed(drawn, potential, chosen),
+            "counts": samples.counts,
+            "trimmed": _trimmed(samples, potential, chosen),
             "encoder": {"spec": encoder.spec, "dim": encoder.dim, "fingerprint": encoder.fingerprint},
             **({} if where_solved.type == "cpu" else {"solved_on": str(where_solved)}),
             "quality": {**asdict(potential.quality), **accounts(potential.terms)},
@@ -276,10 +268,20 @@ def fitted_to(
     return Potential(encoder, space, home, None if repel is None else repel.to("cpu"), reference, quality)
 
 
-def _trimmed(drawn: Sequence[Sampled], potential: Potential, settings: FitSettings) -> list[dict[str, Any]]:
+def _where_targets_are(goals: Sequence[Aim], fields: Fields, settings: FitSettings) -> dict[str, Any]:
+    """For the report, which reads their samples again."""
+    return {
+        "files": [[asdict(file) for file in goal.files] for goal in goals],
+        "fields": asdict(fields),
+        "size": settings.target_sample,
+        "seed": settings.seed,
+    }
+
+
+def _trimmed(samples: Samples, potential: Potential, settings: FitSettings) -> list[dict[str, Any]]:
     """The target documents that were left out, and the share of their target's mass that went with each."""
     found = []
-    for sampled, term in zip(drawn, potential.terms):
+    for sampled, term in zip(samples.targets, potential.terms):
         documents, left = sampled.documents, term.objective.target.weights
         before = Measure.of(term.objective.target.points, masses(documents, settings.text_mass)).weights
         found += [
@@ -289,9 +291,7 @@ def _trimmed(drawn: Sequence[Sampled], potential: Potential, settings: FitSettin
     return found
 
 
-def _method(
-    settings: FitSettings, base: Sampled, drawn: Sequence[Sampled], source: Measure, wanted: Sequence[Wanted]
-) -> Method | None:
+def _method(settings: FitSettings, samples: Samples, source: Measure, wanted: Sequence[Wanted]) -> Method | None:
     """Another way to rank candidates, fitted on the targets pooled by weight."""
     if settings.method == GOTD:
         return None
@@ -302,81 +302,12 @@ def _method(
         pooled = Measure.of(torch.cat([each.measure.points for each in wanted]), weights)
     return fit_method(
         settings.method,
-        reference_texts=[document.text for document in base.documents],
-        target_texts=[document.text for found in drawn for document in found.documents],
+        reference_texts=[document.text for document in samples.reference.documents],
+        target_texts=[document.text for found in samples.targets for document in found.documents],
         reference=source,
         target=pooled,
-        pool=base.rows,
+        pool=samples.reference.rows,
         target_parts=[(len(each.measure), each.weight / whole) for each in wanted],
         seed=settings.seed,
         options=settings.method_options,
     )
-
-
-def _called(goal: Aim, goals: Sequence[Aim]) -> str:
-    """What a message calls it."""
-    kind = "target to avoid" if goal.avoid else "target"
-    return kind if is_plain(goals) else f"{kind} {goal.name}"
-
-
-def _counts(base: Sampled, drawn: Sequence[Sampled], goals: Sequence[Aim]) -> dict[str, dict[str, int]]:
-    """Rows, documents fitted on and rejects: of the targets together, of what is to be left, of the reference."""
-    kinds = {
-        "target": [found for found, goal in zip(drawn, goals) if not goal.avoid],
-        "avoid": [found for found, goal in zip(drawn, goals) if goal.avoid],
-        "reference": [base],
-    }
-    return {
-        kind: {
-            "rows": sum(one.rows for one in found),
-            "fitted": sum(len(one.documents) for one in found),
-            "rejected": sum(len(one.rejects) for one in found),
-        }
-        for kind, found in kinds.items()
-        if found
-    }
-
-
-def _drawn(name: str, files: Sequence[File], fields: Fields, size: int, seed: int, on_error: OnError) -> Sampled:
-    drawn = sample_alike(files, fields, size, seed, on_error)
-    if not drawn.documents:
-        empty = f"{files[0].path} is empty" if files else "no file was given"
-        why = drawn.rejects[0].message if drawn.rejects else empty
-        raise InputError(f"the {name} holds no document; {why}")
-    return drawn
-
-
-def sample_alike(files: Sequence[File], fields: Fields, size: int | None, seed: int, on_error: OnError) -> Sampled:
-    """A sample in which every vector that records carry has the length that most have; the others are rejects."""
-    drawn = sample(files, fields, size, seed, on_error)
-    lengths = Counter(len(document.vector) for document in drawn.documents if document.vector is not None)
-    if len(lengths) < 2:
-        return drawn
-    return sample(files, replace(fields, vector_length=lengths.most_common(1)[0][0]), size, seed, on_error)
-
-
-def _embedded(
-    base: Sampled, drawn: Sequence[Sampled], goals: Sequence[Aim], settings: FitSettings, device: str
-) -> tuple[Encoder, list[NDArray[np.float32]]]:
-    """The encoder, and the vectors of the reference and then of each target."""
-    documents = [found.documents for found in (base, *drawn)]
-    names = ["reference", *(_called(goal, goals) for goal in goals)]
-    carrying = [name for name, found in zip(names, documents) if found[0].vector is not None]
-    if len(carrying) == len(names):
-        given = [vectors_of(found) for found in documents]
-        for name, vectors in zip(names, given):
-            if vectors.shape[1] != given[0].shape[1]:
-                raise InputError(
-                    f"{name} vectors have {vectors.shape[1]} numbers, reference vectors {given[0].shape[1]}; "
-                    "embed both alike"
-                )
-        return Precomputed(given[0].shape[1]), given
-    if carrying:
-        raise SettingsError(
-            f"the records of the {' and the '.join(carrying)} alone carry vectors; wanted them in target and "
-            "reference. Pass --embedding-field for both, or for neither"
-        )
-    texts = [[document.text for document in found] for found in documents]
-    every = [text for some in texts for text in some]
-    encoder = encoder_for(settings.encoder, every, device=device, seed=settings.seed)
-    return encoder, [encoder.encode(some) for some in texts]

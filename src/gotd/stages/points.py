@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from gotd.corpus import Document
+from gotd.encoders import Encoder
 from gotd.errors import InputError
 from gotd.potential import Potential
 from gotd.selection.budget import estimated_tokens
@@ -18,8 +20,7 @@ TextMass = Literal["docs", "tokens"]
 
 def points_of(documents: Sequence[Document], potential: Potential) -> torch.Tensor:
     """Documents as points (n, d): by the vectors that their records carry, else by their texts."""
-    given = documents[0].vector is not None
-    return potential.points(vectors_of(documents) if given else [document.text for document in documents])
+    return potential.points(vectors_by(potential.encoder, documents))
 
 
 def masses(documents: Sequence[Document], mass: TextMass) -> torch.Tensor | None:
@@ -29,7 +30,14 @@ def masses(documents: Sequence[Document], mass: TextMass) -> torch.Tensor | None
     return torch.tensor([float(max(1, estimated_tokens(document.text))) for document in documents])
 
 
-def vectors_of(documents: Sequence[Document]) -> np.ndarray[Any, np.dtype[np.float32]]:
+def vectors_by(encoder: Encoder, documents: Sequence[Document]) -> NDArray[np.float32]:
+    """The vectors (n, d) that the records carry, else those of the texts."""
+    if documents[0].vector is not None:
+        return vectors_of(documents)
+    return encoder.encode([document.text for document in documents])
+
+
+def vectors_of(documents: Sequence[Document]) -> NDArray[np.float32]:
     """The vectors (n, d) that records carry.
 
     Raises:

@@ -26,11 +26,12 @@ from gotd.encoders.weights import ON_GPU
 from gotd.engine import Executor, Progress, Ran, check_executor, run, silent
 from gotd.errors import InputError, SettingsError
 from gotd.potential import FILE_NAME, Potential
+from gotd.selection.methods.round_robin import Taken
 from gotd.selection.tokens import identity
 from gotd.stages.arithmetic import arithmetic_for, worker_count
 from gotd.stages.embeddings import FOLDER, REUSED, Kept, check_keeping, check_place, collect
 from gotd.stages.ranks import Rank
-from gotd.stages.scores import REJECTS, Scores, given_up, merge, repeats
+from gotd.stages.scores import REJECTS, Merged, Scores, given_up, merge, repeats
 from gotd.stages.shard_scorer import ShardScorer, loaded, own_columns
 from gotd.stages.turns import TurnScores, take_turns, told
 
@@ -106,15 +107,13 @@ def score(
         **({"keep_embeddings": True} if keep_embeddings else {}),
     }
     shards = plan(files, chosen)
-    kept = None if embeddings is None else Kept.load(embeddings)
-    if kept is not None or keep_embeddings:
-        check_keeping(fitted)
+    kept = _kept(embeddings, keep_embeddings, fitted, shards, output, overwrite)
     if kept is not None:
-        check_place(kept, output, overwrite)
-        kept.check(fitted.encoder, shards)
         settings["embeddings"] = kept.key
     test = find(held_out) if held_out else []
-    inputs = {"pool": _listed(files), **({"held_out": _listed(test)} if test else {})}
+    inputs = {"pool": [file.as_input for file in files]}
+    if test:
+        inputs["held_out"] = [file.as_input for file in test]
     artifact = open_artifact(output, "score", settings, inputs, overwrite=overwrite, rank=rank.rank if rank else None)
     if artifact.finished is not None:
         return Scores.load(artifact.folder)
@@ -137,20 +136,7 @@ def score(
     if rank is not None:
         return passes.shared(fitted, rank)
     ran, fitted, errors, steps = passes.all(fitted, polish if is_reference else 0)
-    done = ran.done
-    gone = repeats(done)
-    taken = take_turns(fitted, done, gone)
-    merged = merge(
-        done,
-        files,
-        artifact.folder,
-        on_error,
-        gone,
-        rescored=None if taken is None else TurnScores(taken),
-        pieces=chosen.chunk_chars is not None,
-        own=own_columns(fitted),
-        lost=ran.lost,
-    )
+    merged, taken = _merged(ran, fitted, files, artifact.folder, chosen, on_error)
     reused = {name: merged.counts.pop(name, 0) for name in REUSED}
     if not merged.counts["scored"]:
         raise InputError(_nothing(artifact.folder, merged.counts, sources))
@@ -259,14 +245,47 @@ class _Passes:
         return self.artifact.folder / "parts"
 
 
+def _kept(
+    embeddings: Path | str | None,
+    keep: bool,
+    fitted: Potential,
+    shards: Sequence[Shard],
+    output: Path | str,
+    overwrite: bool,
+) -> Kept | None:
+    """The vectors of a folder, if one is given, and known to be of this encoder and these shards."""
+    found = None if embeddings is None else Kept.load(embeddings)
+    if found is not None or keep:
+        check_keeping(fitted)
+    if found is not None:
+        check_place(found, output, overwrite)
+        found.check(fitted.encoder, shards)
+    return found
+
+
+def _merged(
+    ran: Ran, fitted: Potential, files: Sequence[File], folder: Path, fields: Fields, on_error: OnError
+) -> tuple[Merged, Taken | None]:
+    """The parts as one, without the ids that repeat; and the turns, where the method takes some."""
+    gone = repeats(ran.done)
+    taken = take_turns(fitted, ran.done, gone)
+    merged = merge(
+        ran.done,
+        files,
+        folder,
+        on_error,
+        gone,
+        rescored=None if taken is None else TurnScores(taken),
+        pieces=fields.chunk_chars is not None,
+        own=own_columns(fitted),
+        lost=ran.lost,
+    )
+    return merged, taken
+
+
 def on_gpu(device: str, encoder: Encoder) -> bool:
     """Whether the work is quicker with a GPU."""
     return device.startswith("cuda") or (device != "cpu" and encoder.config().get("kind") in ON_GPU)
-
-
-def _listed(files: Sequence[File]) -> list[str]:
-    """Files as a manifest names its inputs."""
-    return [f"{file.path} {file.digest}" for file in files]
 
 
 def _nothing(folder: Path, counts: dict[str, int], sources: Sequence[str] | None) -> str:

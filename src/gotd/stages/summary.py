@@ -15,7 +15,7 @@ import torch
 from gotd.corpus import Document, Fields, File, OnError, Sampled, share_of_rows
 from gotd.encoders import Encoder
 from gotd.engine import Progress
-from gotd.stages.points import TextMass, masses, vectors_of
+from gotd.stages.points import TextMass, masses, vectors_by
 from gotd.transport import Measure, Space, recentred, summarised
 
 TIMES = 5
@@ -55,10 +55,8 @@ def centroids_of(
         carried = [d for d in documents if d.vector is None or len(d.vector) == encoder.dim][: most - count]
         if not carried:
             continue
-        given = carried[0].vector is not None
-        vectors = vectors_of(carried) if given else encoder.encode([document.text for document in carried])
         rows = slice(count, count + len(carried))
-        found[rows] = space(vectors).half()
+        found[rows] = space(vectors_by(encoder, carried)).half()
         each = masses(carried, text_mass)
         if each is not None:
             weights[rows] = each

@@ -18,9 +18,10 @@ from gotd.engine import Progress, silent
 from gotd.errors import SettingsError
 from gotd.evaluation.metrics import Labels, metrics
 from gotd.training.batches import Collate, collator, mean_loss
+from gotd.training.job import Job
 from gotd.training.labelled import Example
 from gotd.training.language import check_vocabulary, count_parameters, where_told
-from gotd.training.loop import Job, Trained, train
+from gotd.training.loop import Trained, train
 from gotd.training.models import (
     arithmetic,
     load_model,

@@ -21,13 +21,11 @@ class Texts:
 
     Attributes:
         texts: in the order of the files; of a selection, best first.
-        inputs: path and digest of each file.
         rejects: rows that gave no text.
         rows: rows read.
     """
 
     texts: list[str]
-    inputs: list[str]
     rejects: list[Reject]
     rows: int
 
@@ -37,7 +35,7 @@ def inputs_of(data: Inputs) -> list[str]:
     chosen = selection_folder(data)
     if chosen is not None:
         return [f"{chosen.resolve()} {file_digest(chosen / 'selected.arrow')}"]
-    return [f"{file.path} {file.digest}" for file in find(data)]
+    return [file.as_input for file in find(data)]
 
 
 def texts_of(
@@ -62,18 +60,13 @@ def texts_of(
         from gotd.stages.selected import Selection
 
         texts = Selection.load(chosen).to_arrow()["text"].to_pylist()
-        return Texts(texts[:size], inputs_of(data), [], len(texts))
+        return Texts(texts[:size], [], len(texts))
     files = find(data)
     found = sample(files, replace(fields or Fields(), embedding=None), size, seed, on_error)
     if not found.documents:
         why = found.rejects[0].message if found.rejects else f"{files[0].path} is empty"
         raise InputError(f"the {what} holds no document; {why}")
-    return Texts(
-        [document.text for document in found.documents],
-        [f"{file.path} {file.digest}" for file in files],
-        found.rejects,
-        found.rows,
-    )
+    return Texts([document.text for document in found.documents], found.rejects, found.rows)
 
 
 def selection_folder(data: Inputs) -> Path | None:

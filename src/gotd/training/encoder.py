@@ -31,9 +31,10 @@ from gotd.errors import InputError, SettingsError
 from gotd.training.batches import Collate, Item, collator
 from gotd.training.classify import class_loss, encode, judge, padded_tokenizer
 from gotd.training.documents import inputs_of
-from gotd.training.labelled import HELD_OUT, Columns, Example, check_classes, classes_of, read_examples, stratified
+from gotd.training.job import Job
+from gotd.training.labelled import Columns, Example, check_classes, classes_of, held_out, read_examples
 from gotd.training.language import check_vocabulary, count_parameters, where_told
-from gotd.training.loop import Job, train
+from gotd.training.loop import train
 from gotd.training.models import (
     arithmetic,
     check_finished,
@@ -138,17 +139,9 @@ def tune_encoder(
         how = replace(how, window=MAX_TOKENS)
     if "measurements" not in given:
         how = replace(how, measurements=max(1, round(how.epochs)))
-    if label_field is None and world() > 1:
-        raise SettingsError(
-            f"without labels a text is told from the others on the device: {world()} processes would change the task. "
-            "Start one, or pass --label-field"
-        )
-    portion = where.portion(how.batch, world())
-    if label_field is None and portion < how.batch:
-        raise SettingsError(
-            f"without labels a text is told from the others on the device: a micro-batch of {where.micro_batch} would "
-            f"change the task. Pass --batch-size {where.micro_batch}"
-        )
+    if label_field is None:
+        _check_whole_batches(how, where)
+    where.portion(how.batch, world())
     columns = Columns(label_field, text_field)
     inputs = {"model": model_inputs(base), "train": inputs_of(train), **({"dev": inputs_of(dev)} if dev else {})}
     settings = {"label": label_field, "text": text_field, **asdict(how)}
@@ -157,17 +150,7 @@ def tune_encoder(
     if finished is not None:
         return TrainedModel(artifact.folder, finished)
     started = time.perf_counter()
-    examples = read_examples(train, columns, "training data")
-    judged: list[Example] = []
-    if label_field is not None:
-        if dev is not None:
-            judged = read_examples(dev, columns, "dev data")
-        else:
-            judged, examples = stratified(examples, max(1, round(HELD_OUT * len(examples))), how.seed)
-        if not examples:
-            raise InputError("the training data has one example; too few to hold one out. Pass --dev")
-    elif len(examples) < 2:
-        raise InputError("the training data has one text, and nothing to tell it from; add texts")
+    examples, judged = _examples(train, dev, columns, how.seed)
     told = _tuned(base, examples, judged, artifact.folder, how, where, progress)
     found = {
         "objective": "classification" if label_field else "contrastive",
@@ -179,6 +162,36 @@ def tune_encoder(
     manifest = first(lambda: artifact.finish(found))
     first(lambda: shutil.rmtree(artifact.folder / CHECKPOINTS))
     return TrainedModel(artifact.folder, manifest)
+
+
+def _check_whole_batches(how: Recipe, where: Machine) -> None:
+    """SettingsError where no device would see a whole batch."""
+    if world() > 1:
+        raise SettingsError(
+            f"without labels a text is told from the others on the device: {world()} processes would change the task. "
+            "Start one, or pass --label-field"
+        )
+    if where.portion(how.batch) < how.batch:
+        raise SettingsError(
+            f"without labels a text is told from the others on the device: a micro-batch of {where.micro_batch} would "
+            f"change the task. Pass --batch-size {where.micro_batch}"
+        )
+
+
+def _examples(train: Inputs, dev: Inputs | None, columns: Columns, seed: int) -> tuple[list[Example], list[Example]]:
+    """Training and dev examples; without a dev file a tenth of the training data, without labels no dev examples."""
+    examples = read_examples(train, columns, "training data")
+    if columns.label is None:
+        if len(examples) < 2:
+            raise InputError("the training data has one text, and nothing to tell it from; add texts")
+        return examples, []
+    if dev is not None:
+        judged = read_examples(dev, columns, "dev data")
+    else:
+        judged, examples = held_out(examples, seed)
+    if not examples:
+        raise InputError("the training data has one example; too few to hold one out. Pass --dev")
+    return examples, judged
 
 
 def _tuned(

@@ -21,12 +21,12 @@ from gotd.engine import Progress, silent
 from gotd.errors import InputError, SettingsError
 from gotd.training.documents import inputs_of
 from gotd.training.labelled import (
-    HELD_OUT,
     Columns,
     Example,
     check_classes,
     classes_of,
     documents_of,
+    held_out,
     read_examples,
     stratified,
 )
@@ -151,7 +151,7 @@ def _examples(
         judged = read_examples(dev, columns, "dev data")
         rest = every
     else:
-        judged, rest = stratified(every, max(1, round(HELD_OUT * len(every))), seed)
+        judged, rest = held_out(every, seed)
         if not rest:
             raise InputError(f"the training data has {len(every)} examples; too few to hold some out. Pass --dev")
     used = rest if size is None else stratified(rest, size, seed)[0]

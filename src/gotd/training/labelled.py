@@ -127,7 +127,8 @@ def stratified(examples: Sequence[Example], size: int, seed: int) -> tuple[list[
     taken = np.floor(shares).astype(int)
     if size >= len(labels):
         taken = np.maximum(taken, 1)
-    remainders = np.argsort(-(shares - np.floor(shares)), kind="stable")
+    # A class that was given its first has had more than its share.
+    remainders = np.argsort(-(shares - taken), kind="stable")
     for place in remainders[: max(0, size - taken.sum())]:
         taken[place] += 1
     while taken.sum() > size:
@@ -135,6 +136,13 @@ def stratified(examples: Sequence[Example], size: int, seed: int) -> tuple[list[
     chosen = {i for label, count in zip(labels, taken) for i in rows[label][:count]}
     inside = [example for i, example in enumerate(examples) if i in chosen]
     return inside, [example for i, example in enumerate(examples) if i not in chosen]
+
+
+def held_out(examples: Sequence[Example], seed: int) -> tuple[list[Example], list[Example]]:
+    """A tenth to choose the checkpoint by, and the rest, which keeps every class: no only example is held out."""
+    size = max(1, round(HELD_OUT * len(examples)))
+    rest, judged = stratified(examples, len(examples) - size, seed)
+    return judged, rest
 
 
 def documents_of(text: str | int) -> int:

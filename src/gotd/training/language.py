@@ -17,7 +17,8 @@ from gotd.engine import Progress, silent
 from gotd.errors import SettingsError
 from gotd.training.batches import Loss, collator, mean_loss
 from gotd.training.head import sparing
-from gotd.training.loop import Job, Measure, Trained, train
+from gotd.training.job import Job, Measure
+from gotd.training.loop import Trained, train
 from gotd.training.models import (
     arithmetic,
     load_language_model,

@@ -8,11 +8,11 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gotd.artifacts import load_manifest, open_artifact, versions
+from gotd.artifacts import open_artifact, versions
 from gotd.corpus import Fields, Inputs, OnError, RejectWriter
 from gotd.engine import Progress, silent
 from gotd.errors import SettingsError
@@ -74,20 +74,16 @@ def warmup(
     Raises:
         SettingsError: the loss is not finite, memory ran out, or the settings do not fit the model.
     """
-    wants = ("peft",) if given.get("lora") else ()
-    need_training("warmup", *wants)
+    need_training("warmup", *(("peft",) if given.get("lora") else ()))
     check_finished(model)
     share = share_of(replay)
-    if share and reference is None:
-        raise SettingsError("replay mixes in what the model was trained on; pass --reference with it")
-    if reference is not None and not share:
-        raise SettingsError("a reference is read for replay only; pass --replay 10% with it")
+    _check_replay(share, reference)
     with quiet():
         kind = kind_of(model)
     how, where = recipe(kind, preset, **given), machine or Machine()
     where.portion(how.batch, world())
     fields = fields or Fields()
-    target_fields = target_fields or replace(fields, id=None, source=None, min_chars=0)
+    target_fields = target_fields or fields.of_target()
     inputs = {"model": model_inputs(model), "data": inputs_of(data)}
     inputs |= {name: inputs_of(value) for name, value in (("target", target), ("reference", reference)) if value}
     asked = {"kind": kind, "preset": preset, "replay": share, "on_error": on_error, **asdict(how)}
@@ -133,9 +129,11 @@ def warmup(
     return TrainedModel(artifact.folder, manifest)
 
 
-def load_trained(folder: Path | str, kind: str = "warmup") -> TrainedModel:
-    """A finished folder of `gotd warmup`, or another kind."""
-    return TrainedModel(Path(folder), load_manifest(folder, kind))
+def _check_replay(share: float, reference: Inputs | None) -> None:
+    if share and reference is None:
+        raise SettingsError("replay mixes in what the model was trained on; pass --reference with it")
+    if reference is not None and not share:
+        raise SettingsError("a reference is read for replay only; pass --replay 10% with it")
 
 
 def share_of(value: float | str) -> float:

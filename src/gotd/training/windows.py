@@ -131,10 +131,10 @@ class Schedule:
         return sum(int(self.windows[which].lengths[row]) for which, row in self.order[first:last])
 
 
-def in_turn(windows: Windows, kind: Kind, tokenizer: Any, mask: float, seed: int = 0) -> Schedule:
+def in_turn(windows: Windows, kind: Kind, tokenizer: Any, mask: float) -> Schedule:
     """Each window once, as they come: what a held-out loss is measured on."""
     order = np.stack([np.zeros(len(windows), np.int64), np.arange(len(windows))], axis=1)
-    return Schedule((windows,), order, kind, tokenizer, mask, seed)
+    return Schedule((windows,), order, kind, tokenizer, mask, seed=0)
 
 
 def masked(

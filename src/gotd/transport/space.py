@@ -26,10 +26,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gotd.errors import InputError, SettingsError
-
-# Rows multiplied at a time: of other numbers of rows BLAS rounds otherwise, and the point of a document must have the
-# same bits whatever its neighbours are.
-_ROWS = 128
+from gotd.transport.blocks import blocks
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +107,8 @@ def _product(points: Tensor, axes: Tensor) -> Tensor:
     if points.is_cuda:
         return points @ axes
     found = torch.empty_like(points)
-    for start in range(0, len(points), _ROWS):
-        rows = points[start : start + _ROWS]
-        block = rows if len(rows) == _ROWS else torch.cat([rows, rows.new_zeros(_ROWS - len(rows), rows.shape[1])])
-        found[start : start + _ROWS] = (block @ axes)[: len(rows)]
+    for start, stop, block in blocks(points):
+        found[start:stop] = (block @ axes)[: stop - start]
     return found
 
 

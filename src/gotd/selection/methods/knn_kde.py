@@ -40,11 +40,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gotd.errors import InputError, SettingsError
-from gotd.selection.methods.blocks import blocks, blockwise
 from gotd.selection.methods.draws import gumbel
 from gotd.selection.methods.options import positive, read_options
 from gotd.selection.methods.protocol import Batch, Samples
 from gotd.transport import Measure
+from gotd.transport.blocks import blocks, blockwise
 
 # alpha, c and sigma as the paper's code ships them; pool 0 stands for the size of the sample.
 OPTIONS = {"alpha": 0.5, "c": 5.0, "sigma": 0.75, "pool": 0, "sample": 4000, "noise": False}

@@ -22,10 +22,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gotd.selection.methods.blocks import blockwise
 from gotd.selection.methods.options import one_of, positive, read_options
 from gotd.selection.methods.protocol import Batch, Samples
 from gotd.transport import Measure
+from gotd.transport.blocks import blockwise
 
 KERNELS = ("linear", "gaussian")
 OPTIONS = {"kernel": "linear", "sample": 2000}

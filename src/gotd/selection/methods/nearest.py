@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gotd.selection.methods.blocks import blockwise
 from gotd.selection.methods.options import one_of, read_options
 from gotd.selection.methods.protocol import Batch, Samples
+from gotd.transport.blocks import blockwise
 
 KINDS = ("min", "mean")
 OPTIONS = {"kind": "min"}

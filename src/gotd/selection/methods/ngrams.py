@@ -39,11 +39,6 @@ def tokens_of(text: str) -> list[str]:
     return _TOKENS.findall(text.lower())
 
 
-def bucket_of(ngram: str, buckets: int) -> int:
-    """The bucket of an n-gram."""
-    return int.from_bytes(_sha(ngram.encode("utf-8", "surrogatepass")).digest(), "big") % buckets
-
-
 class NgramHasher:
     """Texts to the buckets of their n-grams; keeps what it has hashed.
 

@@ -30,9 +30,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gotd.errors import InputError, SettingsError
-from gotd.selection.methods.blocks import blocks, blockwise
 from gotd.selection.methods.options import read_options
 from gotd.selection.methods.protocol import Batch, Samples
+from gotd.transport.blocks import blocks, blockwise
 
 OPTIONS = {"length": 0}
 _ENTRIES = 1 << 21  # of all lists together, where no length is given: 24 MB
