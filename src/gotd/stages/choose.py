@@ -184,7 +184,9 @@ def _ranked(scored: Scores, budget: Budget, pool: int, **how: Any) -> Ranking:
     try:
         return rank(scored.batches, budget, pool, **how)
     except SettingsError as error:
-        rejects = ", ".join(f"{count:,} {reason}" for reason, count in sorted(scored.manifest["rejects"].items()))
+        rejects = ", ".join(
+            f"{count:,} {reason}" for reason, count in sorted(scored.manifest.get("rejects", {}).items())
+        )
         if not rejects:
             raise
         raise SettingsError(f"{error}. Rejected: {rejects}; see {scored.folder / REJECTS}") from error
