@@ -48,6 +48,17 @@ def test_the_same_again_finds_it_finished(tmp_path: Path) -> None:
     assert again.finished["n"] == 1
 
 
+def test_a_folder_whose_name_cannot_be_written_down(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"caf\\udce9': the name is not UTF-8. Choose another"):
+        open_artifact(tmp_path / "caf\udce9", "fit", SETTINGS, INPUTS)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="nix: no such folder; wanted one made by `gotd fit`"):
+        load_manifest(tmp_path / "nix", "fit")
+
+
 def test_the_key_changes_with_any_setting_or_input(tmp_path: Path) -> None:
     asked = [
         open_artifact(tmp_path / "1", "fit", SETTINGS, INPUTS),

@@ -539,6 +539,16 @@ def test_size_shows_the_curve_and_its_knee(scored: Path) -> None:
     assert f"{last['mix']:.1%}  {last['predicted']:+.4f}" in " ".join(shown.split()).replace(" ", "  ")
 
 
+def test_size_shows_small_changes_with_two_digits(scored: Path) -> None:
+    asked = ("size", scored, "--limit", 60, "--budgets", 2, "--folds", 0)
+    found, shown = told(*asked), done(*asked)
+    last = found["sizes"][-1]
+    assert abs(last["solved"]) < 0.001
+    row = next(line.split() for line in shown.splitlines() if line.split()[:1] == ["60"])
+    assert row[2] != "0.0%"
+    assert [float(figure) for figure in row[3:5]] == pytest.approx([last["predicted"], last["solved"]], rel=0.06)
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

@@ -71,6 +71,27 @@ def test_a_full_disk_is_one_line_and_the_same_command_goes_on(
     assert made == contents(selected)
 
 
+@pytest.mark.parametrize("size", [100_000, 200_000])
+def test_training_on_a_full_disk_is_one_line_too(size: int, gpt: Path, corpora, tmp_path: Path) -> None:
+    """Weights are written by safetensors, the optimiser's state by torch: neither says so by an OSError."""
+    asked = ("warmup", "-m", gpt, "-d", corpora.target, "--tokens", 2000, "--output", tmp_path / "warm")
+    with files_up_to(size):
+        found = run(*asked)
+    assert found.exit_code == 1
+    assert found.stderr, repr(found.exception)
+    told = found.stderr.splitlines()[-1]
+    assert told.startswith("gotd: cannot write ")
+    assert told.endswith("Make room and run the same command again: it goes on")
+    assert run(*asked).exit_code == 0
+
+
+def test_a_page_on_a_full_disk_leaves_nothing(selected: Path, tmp_path: Path) -> None:
+    with files_up_to(5000):
+        found = run("report", selected, "--output", tmp_path / "page.html")
+    assert found.stderr.startswith(f"gotd: cannot write {tmp_path / 'page.html'}: File too large")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_folder_that_may_not_be_written_is_one_line(corpora, tmp_path: Path) -> None:
     """/sys takes no folders, from root either."""
     found = run("fit", "-r", corpora.pool, "-t", corpora.target, "-o", "/sys/gotd")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import gotd
+from gotd.training.warmup import TrainedModel
 
 PUBLIC = [
     "ArtifactError",
@@ -61,6 +63,8 @@ def test_errors_are_of_one_tree() -> None:
         assert issubclass(error, gotd.GotdError)
     assert issubclass(gotd.SettingsError, ValueError)
     assert issubclass(gotd.MissingExtra, ImportError)
+    assert "needs b, which is not installed" in str(gotd.MissingExtra("a", "b", "c"))
+    assert "needs b, d, which are not installed" in str(gotd.MissingExtra("a", "b, d", "c"))
 
 
 def test_import_gotd_loads_nothing_heavy() -> None:
@@ -70,3 +74,9 @@ def test_import_gotd_loads_nothing_heavy() -> None:
     assert "gotd" in loaded
     heavy = {"torch", "pyarrow", "numpy", "scipy", "sklearn", "fsspec", "safetensors", "orjson", "pandas", "yaml"}
     assert not loaded & heavy
+
+
+def test_results_are_shown_by_their_folder() -> None:
+    """A manifest is pages long."""
+    for result in (gotd.Selection, gotd.Comparison, TrainedModel):
+        assert repr(result(Path("out"), {"settings": {}})).endswith("(folder=PosixPath('out'))")

@@ -21,7 +21,7 @@ from typing import Any
 
 import orjson
 
-from gotd.durable import refusal, settle, sync, temporary
+from gotd.durable import is_text, refusal, settle, sync, temporary
 from gotd.errors import ArtifactError
 from gotd.locks import LOCK, Lock
 
@@ -100,6 +100,10 @@ def open_artifact(
         ArtifactError: the folder was made with other settings or inputs, is not gotd's, or another run writes there.
     """
     path = Path(folder)
+    if not is_text(str(path)):
+        raise ArtifactError(
+            f"{str(path)!a}: the name is not UTF-8. Choose another, or set a UTF-8 locale (PYTHONUTF8=1)"
+        )
     asked = orjson.loads(orjson.dumps({"kind": kind, "settings": dict(settings), "inputs": dict(inputs)}))
     if path.exists() and not path.is_dir():
         raise ArtifactError(f"{path} is a file; wanted a folder. Choose an empty or new one")
@@ -199,6 +203,8 @@ def load_manifest(folder: Path | str, kind: str) -> dict[str, Any]:
     """
     path = Path(folder) / MANIFEST
     if not path.exists():
+        if not path.parent.is_dir():
+            raise ArtifactError(f"{folder}: no such folder; wanted one made by `gotd {kind}`")
         state = "is unfinished; run its command again" if (Path(folder) / STARTED).exists() else "has none"
         raise ArtifactError(f"{folder}: wanted the {MANIFEST} of `gotd {kind}`; the folder {state}")
     manifest = read_json(path)

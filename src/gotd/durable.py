@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
 import shutil
 from pathlib import Path
@@ -12,6 +13,11 @@ from gotd.errors import ArtifactError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _REFUSED = {errno.EROFS, errno.EACCES, errno.EPERM}
+
+
+def is_text(name: str) -> bool:
+    """Whether a name can be written into a manifest: bytes that are not UTF-8 come from the system as surrogates."""
+    return name.isascii() or not any("\ud800" <= sign <= "\udfff" for sign in name)
 
 
 def temporary(path: Path) -> Path:
@@ -46,12 +52,20 @@ def linked(source: Path | str, target: Path | str) -> None:
         shutil.copyfile(source, target)
 
 
-def refusal(error: OSError, path: Path | str | None = None) -> ArtifactError | None:
+def refusal(error: Exception, path: Path | str | None = None) -> ArtifactError | None:
     """What a disk that is full or may not be written has to say, with its remedy; None for other errors."""
-    where = path or error.filename or "the output"
-    if error.errno in _FULL:
-        why = os.strerror(error.errno)
+    number, named = (error.errno, error.filename) if isinstance(error, OSError) else (_by_words(error), None)
+    where = path or named or "the output"
+    if number in _FULL:
+        why = os.strerror(number)
         return ArtifactError(f"cannot write {where}: {why}. Make room and run the same command again: it goes on")
-    if error.errno in _REFUSED:
-        return ArtifactError(f"{where}: {os.strerror(error.errno)}. Mend its rights, or choose another folder")
+    if number in _REFUSED:
+        return ArtifactError(f"{where}: {os.strerror(number)}. Mend its rights, or choose another folder")
     return None
+
+
+def _by_words(error: Exception) -> int:
+    """The number that safetensors hides in its message; torch's writer of archives says only that it could not."""
+    if found := re.search(r"\(os error (\d+)\)", str(error)):
+        return int(found[1])
+    return errno.ENOSPC if re.search(r"PytorchStreamWriter|inline_container.* unexpected pos", str(error)) else 0

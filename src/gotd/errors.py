@@ -12,6 +12,8 @@ A message is one line: where, what was found, what was wanted, and the remedy.
 
 from __future__ import annotations
 
+import re
+
 
 class GotdError(Exception):
     """The root: catch this to catch all of them."""
@@ -43,7 +45,8 @@ class MissingExtra(GotdError, ImportError):
     """
 
     def __init__(self, what: str, packages: str, extra: str) -> None:
-        super().__init__(f"{what} needs {packages}, which is not installed. Run: pip install 'gotd[{extra}]'")
+        absent = "which are not" if re.search(r", | and ", packages) else "which is not"
+        super().__init__(f"{what} needs {packages}, {absent} installed. Run: pip install 'gotd[{extra}]'")
         self._given = (what, packages, extra)
 
     def __reduce__(self) -> tuple[type[MissingExtra], tuple[str, str, str]]:

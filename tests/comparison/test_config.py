@@ -101,6 +101,7 @@ def test_faults_are_named_with_their_line(edit: str, tmp_path: Path) -> None:
     [
         ("  random:\n", "", "no row random among the methods to take differences to; add `random:`"),
         ("  near: {method: nearest,", "  near: {", 'row near: no method "near"; wanted none, gotd'),
+        ("  near: {method: nearest,", "  near: {method: neerest,", "all-target. Did you mean nearest?"),
         ("budgets: [5000docs, 5%]", "budgets: [5000docs, 5000docs]", "budgets names one twice: 5000docs, 5000docs"),
         ("seeds: [0, 7]", "seeds: []", "no seeds to compare; name one or more"),
         ("5%]", "many]", 'budget is "many"'),

@@ -27,6 +27,14 @@ def folder(tmp_path):
     return tmp_path
 
 
+def test_a_name_that_is_not_utf8(tmp_path):
+    odd = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.jsonl")
+    with open(odd, "wb") as file:
+        file.write(LINE)
+    with pytest.raises(InputError, match=r"caf\\udce9\.jsonl': the name is not UTF-8. Rename it"):
+        find(tmp_path)
+
+
 def names(files):
     return [os.path.basename(file.path) for file in files]
 

@@ -26,6 +26,11 @@ def test_csv_rows_are_objects_of_their_cells(make, read_all):
     assert (second.text, second.position) == ("plain", 1)
 
 
+def test_utf16_is_called_so_not_bad_quoting(make, read_all):
+    with pytest.raises(InputError, match=r"in the header found byte 0xff, wanted UTF-8. .*iconv"):
+        read_all(make("pool.csv", "id,text\n1,a\n".encode("utf-16")))
+
+
 def test_tsv(make, read_all):
     (item,) = read_all(make("pool.tsv", b"title\ttext\na, b\tc\n"), Fields(text="{title}: {text}"))
     assert item.text == "a, b: c"

@@ -74,7 +74,7 @@ def test_a_reference_and_a_token_budget(corpora) -> None:
     mean = sum(len(document.text) for document in found.sides[0].documents) / 300
     assert found.chosen == round(400 / mean)
     assert found.further_pass == 0
-    assert "reference   1 files" in "\n".join(found.lines())
+    assert "reference   1 file," in "\n".join(found.lines())
 
 
 def test_rows_that_would_be_rejected_are_told(write, text, corpora) -> None:

@@ -63,6 +63,12 @@ def test_a_model_that_changed_in_its_place_is_noticed(spec: str, tmp_path: Path)
         restore_encoder(encoder.config(), {}, device="cpu")
 
 
+def test_no_bar_of_the_library_shows(bert: Path, sentence_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for folder in (bert, sentence_folder):
+        fit_encoder(str(folder), [])
+    assert capfd.readouterr() == ("", "")
+
+
 def test_a_folder_tells_by_itself_what_it_holds(bert: Path, sentence_folder: Path, model2vec_folder: Path) -> None:
     folders = {"transformer": bert, "sentence-transformers": sentence_folder, "model2vec": model2vec_folder}
     for kind, folder in folders.items():
@@ -196,10 +202,11 @@ def test_an_id_that_the_hub_does_not_give_says_what_to_do(
     spec: str, target: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def offline(*_: object, **__: object) -> None:
-        raise OSError("We couldn't connect to 'https://huggingface.co'\nto load the files")
+        raise OSError("We couldn't connect to 'https://huggingface.co'\nto load the files" + " and more" * 99)
 
     monkeypatch.setattr(f"{target}.from_pretrained", offline)
-    with pytest.raises(SettingsError, match=r'"someone/model" could not be loaded: .* pass a local folder'):
+    whole = r'no folder "someone/model" here, .* could not be loaded: .* …\. Check .* pass a local folder'
+    with pytest.raises(SettingsError, match=whole):
         fit_encoder(spec, [])
 
 

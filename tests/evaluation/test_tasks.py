@@ -194,8 +194,8 @@ def test_the_command(gpt: Path, task: Make, sure: Callable[[str], Path]) -> None
     assert "mine: acc  0.6667          0.2108" in shown.stdout
     assert "mine: 6 of 9 documents, 0 examples in the prompt, version 3, config " in shown.stdout
     for flags, said in (
-        (("--task", "mine", "--template", "boolq"), "--template goes without --task"),
-        (("--data", "d.jsonl", "--template", "boolq", "--shots", "1"), "--shots goes with --task"),
+        (("--task", "mine", "--template", "boolq"), "--template has no meaning with --task"),
+        (("--data", "d.jsonl", "--template", "boolq", "--shots", "1"), "--shots wants --task"),
         (("--data", "d.jsonl"), "wanted --data and --template, or --task"),
     ):
         refused = run([*map(str, asked), *flags])

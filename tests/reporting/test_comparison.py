@@ -116,6 +116,7 @@ def test_it_says_what_was_found(compared_page: Path, compared: Path, read_page: 
     assert "All 6 checks are" not in said  # there are many differences, and that is said
     assert "Of 16 differences about 1 would leave 0 out by chance alone." in said
     assert "The warm-up helps" in said
+    assert page.said("differences").startswith("Minus random")
     assert HOSTILE in page.said("results")
     assert "mean of 2 tasks: bits a byte (perplexity after warm-up; lower is better)" in page.said("results")
     assert "sha256:1234" in page.said("made")
@@ -211,6 +212,8 @@ def test_another_figure_is_picked(browser: Any, compared_page: Path) -> None:
     opened(browser, compared_page)
     axis = "return document.getElementById('values')._fullLayout.xaxis.title.text"
     assert browser.execute_script(axis) == "bits a byte: lower is better"
+    short = "return document.getElementById('values')._fullLayout.xaxis.exponentformat"
+    assert browser.execute_script(short) == "none"  # ten millionths are no 10µ
     number = browser.execute_script("return gotd.data.comparison.figures.findIndex((one) => one.metric === 'accuracy')")
     browser.execute_script(PICK, "figure", str(number))
     until(browser, f"return (() => {{ {axis} }})() === 'accuracy: higher is better'")
@@ -219,7 +222,7 @@ def test_another_figure_is_picked(browser: Any, compared_page: Path) -> None:
     )
     assert browser.execute_script(shown) == [str(number)]
     assert until(browser, "return document.getElementById('paired')._fullLayout.xaxis.title.text").startswith(
-        "accuracy less"
+        "accuracy minus"
     )
     rho = browser.execute_script("return document.getElementById('rho').textContent")
     assert rho.startswith("Spearman's rank correlation +")

@@ -140,6 +140,13 @@ def test_long_texts_and_names_keep_to_one_line(shown: Show, terminal: Callable[[
     assert max(map(cell_len, unbroken)) <= width
 
 
+def test_a_narrow_terminal_breaks_remarks_between_words(shown: Show, terminal: Callable[[int], None]) -> None:
+    terminal(40)
+    lines = [line.rstrip() for line in shown()]
+    at = next(i for i, line in enumerate(lines) if line.startswith("Two halves"))
+    assert lines[at : at + 2] == ["Two halves of the target agree on 90% of", "the best 1%, 95% of the best 5%."]
+
+
 @pytest.mark.parametrize("words", RULE_BREAKERS)
 def test_markup_in_texts_sources_paths_and_advice_is_shown_as_it_is(shown: Show, words: str) -> None:
     lines = shown(
@@ -255,6 +262,8 @@ def test_trimmed_targets_are_counted(shown: Show) -> None:
     trimmed = [{"id": "a", "weight": 0.01, "text": "stray"}] * 3
     lines = shown(quality={"stability": {}, "advice": "", "pull": 0.3}, fit={"trimmed": trimmed})
     assert "3 target documents were trimmed: see manifest.json." in lines
+    lines = shown(quality={"stability": {}, "advice": "", "pull": 0.3}, fit={"trimmed": trimmed[:1]})
+    assert "1 target document was trimmed: see manifest.json." in lines
     assert not any("decide much" in line for line in lines)
 
 

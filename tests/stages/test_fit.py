@@ -108,11 +108,11 @@ def test_no_document_names_the_side_and_the_first_reject(write, corpora, tmp_pat
     empty, bad = write("empty.jsonl", []), write("bad.jsonl", [b"{", b"{"])
     with pytest.raises(InputError, match=rf"the target holds no document; {empty} is empty"):
         gotd.fit(empty, corpora.pool, tmp_path / "1")
-    with pytest.raises(InputError, match=rf"the reference holds no document; {empty} is empty"):
+    with pytest.raises(InputError, match=rf"the reference or pool holds no document; {empty} is empty"):
         gotd.fit(corpora.target, empty, tmp_path / "2")
     with pytest.raises(InputError, match=rf"the target holds no document; {bad}:1: found malformed JSON"):
         gotd.fit(bad, corpora.pool, tmp_path / "3")
-    with pytest.raises(InputError, match="the reference holds no document; no file was given"):
+    with pytest.raises(InputError, match="the reference or pool holds no document; no file was given"):
         gotd.fit(corpora.target, [], tmp_path / "4")
 
 
@@ -123,6 +123,12 @@ def test_vectors_on_one_side_alone_are_refused(write, text, corpora, tmp_path: P
         gotd.fit(corpora.target, pool, tmp_path / "1", fields=Fields(embedding="v"), target_fields=Fields())
     with pytest.raises(SettingsError, match="records of the target alone carry vectors"):
         gotd.fit(pool, corpora.pool, tmp_path / "2", target_fields=Fields(embedding="v"))
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_a_seed_that_no_generator_takes(seed: int) -> None:
+    with pytest.raises(SettingsError, match=f"seed is {seed}; wanted a whole number from 0 to 4294967295"):
+        FitSettings(seed=seed)
 
 
 @pytest.mark.parametrize("encoder", ["static", "lsa+static"])

@@ -77,6 +77,23 @@ def test_read_is_selected_not_selected_and_rejected(write, text, corpora, rows, 
     assert counts["read"] == counts["selected"] + counts["not_selected"] + counts["rejected"]
 
 
+def test_a_pool_too_small_for_its_rejects_says_which(write, text, corpora, tmp_path: Path) -> None:
+    """An id that all records share leaves one of them."""
+    pool = write("pool.jsonl", [{"id": "a", "text": text(i, i % 2 == 0)} for i in range(40)])
+    told = r"the pool holds 1 that can be scored; .*\. Rejected: 39 duplicate-id; see .*/\.work/scores/rejects\.jsonl"
+    with pytest.raises(SettingsError, match=told):
+        gotd.select(pool, corpora.target, "5docs", tmp_path / "out", workers=1)
+    assert (tmp_path / "out/.work/scores/rejects.jsonl").read_text().count("\n") == 39
+
+
+def test_no_more_rounds_are_advised_than_documents_chosen(write, tmp_path: Path) -> None:
+    """Three alike: what one step predicts is off by all of it, and there is nothing to divide."""
+    pool = write("pool.jsonl", [{"text": "a b c"}] * 3)
+    found = gotd.select(pool, pool, "1docs", tmp_path / "out", workers=1).manifest["transport"]
+    assert found["predicted"] < found["before"] <= found["after"]
+    assert found["rounds_needed"] == 1
+
+
 def test_duplicates_are_named_by_line_in_any_shards(write, corpora, rows, small_shards, tmp_path: Path) -> None:
     """Lines before a duplicate count whether they were documents, rejects, or in an earlier shard."""
     path = write(

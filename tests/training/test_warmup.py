@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from gotd.errors import ArtifactError, InputError, MissingExtra, SettingsError
 from gotd.training import batches
-from gotd.training.models import quiet
+from gotd.training.models import load_tokenizer, quiet
 from gotd.training.settings import Machine
 from gotd.training.warmup import TrainedModel, warmup
 
@@ -234,6 +234,20 @@ def test_a_selection_folder_is_its_chosen_texts(gpt: Path, selected: Path, tmp_p
     found = warmup(str(gpt), str(selected), tmp_path / "warm", **QUICK).manifest
     assert found["counts"]["data"] == {"rows": 15, "used": 15, "rejected": 0}
     assert found["inputs"]["data"][0].split()[0] == str(selected.resolve())
+
+
+def test_a_text_longer_than_the_window_raises_no_alarm(gpt: Path, tmp_path: Path, caplog) -> None:
+    """The library warns of indexing errors; the text is cut into windows."""
+    from transformers import AutoTokenizer
+    from transformers.utils import logging
+
+    AutoTokenizer.from_pretrained(gpt, model_max_length=8).save_pretrained(tmp_path)
+    logging.enable_propagation()
+    try:
+        assert len(load_tokenizer(str(tmp_path))("a text of many words " * 9)["input_ids"]) > 8
+    finally:
+        logging.disable_propagation()
+    assert not caplog.records
 
 
 def test_replay_is_the_share_of_tokens_from_the_reference(gpt: Path, data: str, write, text, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ class _Manners(click.Group):
         except GotdError as error:
             click.echo(f"gotd: {_one_line(str(error))}", err=True)
             context.exit(1)
-        except OSError as error:
+        except Exception as error:
             # Anywhere a stage writes, a disk may be full; what is no such thing keeps its traceback.
             refused = refusal(error)
             if refused is None:

@@ -21,7 +21,7 @@ window = click.option("--window", type=click.IntRange(8), help="Tokens at once. 
 stride = click.option(
     "--stride", type=click.IntRange(1), help="Tokens that windows of a long text move on.  [default: half]"
 )
-seed = click.option("--seed", default=0, show_default=True, help="Of samples and resamples.")
+seed = click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of samples and resamples.")
 
 OF_TEMPLATE = ("data", "template", "label_field", "normalise", "seed")
 OF_TASK = ("task", "task_folder", "limit", "shots")
@@ -112,7 +112,8 @@ def zero_shot(as_json: bool, **given: Any) -> None:
         raise click.UsageError("wanted --data and --template, or --task")
     for name in OF_TEMPLATE if by_task else OF_TASK:
         if click.get_current_context().get_parameter_source(name) is not ParameterSource.DEFAULT:
-            raise click.UsageError(f"--{name.replace('_', '-')} goes {'without' if by_task else 'with'} --task")
+            flag = f"--{name.replace('_', '-')}"
+            raise click.UsageError(f"{flag} has no meaning with --task" if by_task else f"{flag} wants --task")
         del given[name]
     if by_task:
         evaluated(evaluate_tasks, show_tasks, as_json, given)

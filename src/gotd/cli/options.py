@@ -78,7 +78,9 @@ on_error = click.option(
     show_default=True,
     help="Name bad rows in rejects.jsonl, or stop at the first.",
 )
-seed = click.option("--seed", default=0, show_default=True, help="Of samples, encoder and centroids.")
+seed = click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of samples, encoder and centroids."
+)
 device = click.option(
     "--device",
     default="auto",

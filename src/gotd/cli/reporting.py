@@ -29,7 +29,7 @@ from gotd.cli import options as opt
 )
 @click.option("--map", is_flag=True, help="Also write map.parquet beside the page, for embedding-atlas.")
 @opt.device
-@click.option("--seed", default=0, show_default=True, help="Of the sample, and of UMAP.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the sample, and of UMAP.")
 def report(selection: Path, **given: Any) -> None:
     """Write one HTML page about the FOLDER of a selection (`select`, `choose`) or of a comparison (`compare`)."""
     from gotd.display import progress_bar

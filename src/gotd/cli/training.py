@@ -24,7 +24,10 @@ micro_batch = click.option(
 )
 lora = click.option("--lora", type=click.IntRange(1), metavar="RANK", help="Train low-rank factors alone (peft).")
 device_and_seed = opt.chain(
-    device, click.option("--seed", default=0, show_default=True, help="Of order, masks, dropout and new layers.")
+    device,
+    click.option(
+        "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of order, masks, dropout and new layers."
+    ),
 )
 memory = opt.chain(
     micro_batch,

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -180,7 +181,9 @@ class Config:
             Budget.parse(budget)
         for row in self.methods:
             if self.method(row) not in METHODS:
-                raise SettingsError(f'row {row}: no method "{self.method(row)}"; wanted {", ".join(METHODS)}')
+                near = get_close_matches(self.method(row), METHODS, n=1)
+                hint = f". Did you mean {near[0]}?" if near else ""
+                raise SettingsError(f'row {row}: no method "{self.method(row)}"; wanted {", ".join(METHODS)}{hint}')
         if self.baseline not in self.methods or self.method(self.baseline) == NONE:
             raise SettingsError(
                 f"no row {self.baseline} among the methods to take differences to; add `random:`, or name a row that "

@@ -41,7 +41,7 @@ def blocks(results: Results, main: bool = False) -> Iterator[Block]:
         of = f"mean of {rows[0].tasks} tasks" if task == ALL else task
         size = f"{budget_in_words(budget)}, {seeds} seed{'s' if seeds != 1 else ''}"
         title = f"{of}: {name} ({evaluation} after {stage}; {better}), {size}"
-        heads = ("", "mean", "95 % interval", f"less {results.baseline}", "95 % interval", "")
+        heads = ("", "mean", "95 % interval", f"minus {results.baseline}", "95 % interval", "")
         yield Block(title, heads, [_line(row) for row in rows])
 
 

@@ -115,7 +115,8 @@ def _rows(file: File, lines: _Lines) -> Iterator[_Row]:
         except csv.Error as error:
             lines.give_back_all_but_first()
             reader = csv.reader(lines, delimiter=delimiter, strict=True)
-            yield _Row(first, [lines.row[0].rstrip("\r\n")], _malformed(error))
+            line = [lines.row[0].rstrip("\r\n")]
+            yield _Row(first, line, _fault(line, line) or _malformed(error))
         else:
             yield _Row(first, cells, _fault(cells, lines.row))
 
@@ -124,8 +125,6 @@ def _fault(cells: list[str], lines: list[str]) -> Unusable | None:
     """What is wrong with a row that the csv module took."""
     if not cells:
         return Unusable("blank-line", "found a blank line, wanted a row of cells. Remove the line.")
-    if any("\0" in line for line in lines):
-        return nul_bytes()
     try:
         "".join(cells).encode()
     except UnicodeEncodeError as error:
@@ -134,7 +133,7 @@ def _fault(cells: list[str], lines: list[str]) -> Unusable | None:
             "bad-utf8",
             f"found byte 0x{byte:02x}, wanted UTF-8. Mend the row, or convert the file with iconv.",
         )
-    return None
+    return nul_bytes() if any("\0" in line for line in lines) else None
 
 
 def _malformed(error: csv.Error) -> Unusable:

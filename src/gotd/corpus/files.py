@@ -20,6 +20,7 @@ import fsspec
 
 from gotd.corpus.remote import fingerprint, kind, reaching, system_of
 from gotd.corpus.streams import BLOCK, BrokenStream, Compression, chunks, open_raw
+from gotd.durable import is_text
 from gotd.errors import InputError
 
 Format = Literal["jsonl", "parquet", "txt", "csv", "tsv"]
@@ -80,6 +81,9 @@ def find(inputs: Inputs, digest: bool = True) -> list[File]:
         system, path = _system(given)
         for found in _expand(system, path, given):
             paths[_full_path(system, found)] = system
+    for path in paths:
+        if not is_text(path):
+            raise InputError(f"{path!a}: the name is not UTF-8. Rename it, or set PYTHONUTF8=1.")
     return [_file(path, paths[path], digest) for path in sorted(paths)]
 
 

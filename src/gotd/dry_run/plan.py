@@ -113,8 +113,9 @@ class DryRun:
         yield "\nreads"
         for side in self.sides:
             about = "" if side.counted else "about "
+            files = "file" if len(side.files) == 1 else "files"
             size = "size not known" if side.bytes is None else _bytes(side.bytes)
-            yield f"  {side.role:<10}  {len(side.files):,} files, {size}, {about}{side.rows:,} rows"
+            yield f"  {side.role:<10}  {len(side.files):,} {files}, {size}, {about}{side.rows:,} rows"
             if side.rejects:
                 count = f"{len(side.rejects):,} of the {side.sampled:,} rows looked at would be rejected"
                 yield f"              {count}; the first: {side.rejects[0].message}"

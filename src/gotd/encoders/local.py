@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, TypeVar
 
 from gotd.errors import GotdError, InputError, MissingExtra, SettingsError
@@ -38,6 +40,20 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
+@contextmanager
+def without_bars() -> Iterator[None]:
+    """Weights are loaded several times in a run; the library's bars would stand between gotd's own."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
 def load(name: str, loader: Callable[[], Model]) -> Model:
     """Run `loader`; whatever it meets becomes a SettingsError that names the model and the way out."""
     try:
@@ -47,14 +63,14 @@ def load(name: str, loader: Callable[[], Model]) -> Model:
     # The libraries fail with OSError, ValueError, KeyError, their own HTTP errors and more: all mean the same
     # here.
     except Exception as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = shorten(str(error), 200, placeholder=" …") or type(error).__name__
         if Path(name).is_dir():
             message = (
                 f"{name}: no model could be loaded from this folder: {reason}. It wants config, weights and tokenizer."
             )
         else:
             message = (
-                f'the model id "{name}" could not be loaded: {reason}. '
+                f'no folder "{name}" here, and the model id "{name}" could not be loaded: {reason}. '
                 "Check the name and the network, or pass a local folder that holds the model."
             )
         raise SettingsError(message) from error

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gotd.encoders import batching
-from gotd.encoders.local import load, require
+from gotd.encoders.local import load, require, without_bars
 from gotd.encoders.protocol import encodable
 from gotd.encoders.transformer import MAX_TOKENS
 from gotd.encoders.weights import precision, resolve_device, weights_digest
@@ -112,4 +112,5 @@ def _takes_tokens(encoder: SentenceEncoder) -> bool:
 def _load(spec: str) -> Any:
     from sentence_transformers import SentenceTransformer
 
-    return SentenceTransformer(spec, device="cpu", trust_remote_code=False)
+    with without_bars():
+        return SentenceTransformer(spec, device="cpu", trust_remote_code=False)

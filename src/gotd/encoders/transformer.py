@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gotd.encoders import batching
-from gotd.encoders.local import load, require
+from gotd.encoders.local import load, require, without_bars
 from gotd.encoders.weights import precision, resolve_device, weights_digest
 from gotd.errors import SettingsError
 
@@ -108,7 +108,8 @@ def _load(name: str) -> tuple[Any, Any]:
 
     check_tokenizer(name)
     tokenizer = AutoTokenizer.from_pretrained(name)
-    model, info = AutoModel.from_pretrained(name, output_loading_info=True)
+    with without_bars():
+        model, info = AutoModel.from_pretrained(name, output_loading_info=True)
     missing = sorted(key for key in info["missing_keys"] if "pooler" not in key)
     if missing:
         raise SettingsError(

@@ -152,7 +152,7 @@ def _title(name: tuple[str, ...]) -> str:
 def _differences(found: Comparison) -> Section:
     results = found.results
     body = fill("differences.html", baseline=results.baseline, budgets=len(found.config.budgets))
-    return Section("differences", f"Less {results.baseline}", body)
+    return Section("differences", f"Minus {results.baseline}", body)
 
 
 def _foretold(found: Comparison) -> Section:

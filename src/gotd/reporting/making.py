@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -98,12 +99,14 @@ def _kind(folder: Path | str) -> str | None:
 
 def _write(path: Path, page: str) -> None:
     """Whole or not at all."""
+    temporary = path.with_name(f".{path.name}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.tmp")
         temporary.write_text(page, encoding="utf-8", newline="\n")
         temporary.replace(path)
     except OSError as error:
+        with suppress(OSError):
+            temporary.unlink()
         raise _unwritable(path, error) from error
 
 

@@ -27,7 +27,7 @@ from gotd.selection.duplicates import Mode
 from gotd.selection.methods import GOTD
 from gotd.selection.methods.all_target import AllTarget
 from gotd.selection.mix import WarmUp
-from gotd.selection.ranking import Picked, lowest_by, rank
+from gotd.selection.ranking import Picked, Ranking, lowest_by, rank
 from gotd.selection.several import accounts
 from gotd.stages.moved import pull, transport
 from gotd.stages.picking import MIX, Beyond, Choice, Mix, Pick, PickSettings, pick
@@ -170,9 +170,7 @@ def _picked(
     # In rounds the order changes as documents are taken: what is beyond the cap now may come first then.
     cap = Cap.parse(how.max_per_source, budget) if how.max_per_source is not None and how.rounds == 1 else None
     while True:
-        ranking = rank(
-            scored.batches, budget, pool, seed=seed, worst=_SHOWN, stretch=stretch, estimated=estimated, cap=cap
-        )
+        ranking = _ranked(scored, budget, pool, seed=seed, worst=_SHOWN, stretch=stretch, estimated=estimated, cap=cap)
         shortlist = fetched(scored, ranking.best, fields)
         more = Beyond(ranking.ended, ranking.beyond)
         chosen = pick(shortlist, ranking.best.tokens.tolist(), budget, ranking.size, how, potential, more)
@@ -182,13 +180,26 @@ def _picked(
         stretch *= 2
 
 
+def _ranked(scored: Scores, budget: Budget, pool: int, **how: Any) -> Ranking:
+    """`rank`; where the pool is too small, so are the reasons why it is."""
+    try:
+        return rank(scored.batches, budget, pool, **how)
+    except SettingsError as error:
+        rejects = ", ".join(
+            f"{count:,} {reason}" for reason, count in sorted(scored.manifest.get("rejects", {}).items())
+        )
+        if not rejects:
+            raise
+        raise SettingsError(f"{error}. Rejected: {rejects}; see {scored.folder / REJECTS}") from error
+
+
 def _shared(
     scored: Scores, budget: Budget, how: PickSettings, potential: Potential, fields: Fields, seed: int
 ) -> Choice:
     """The choice of each target by its own score, from lists made longer until they fill its share or are the pool."""
     pool, stretch, names = scored.manifest["counts"]["scored"], how.stretch, potential.owners
     estimated = scored.manifest["settings"]["tokenizer"] is None
-    ranking = rank(scored.batches, budget, pool, seed=seed, worst=_SHOWN, estimated=estimated)
+    ranking = _ranked(scored, budget, pool, seed=seed, worst=_SHOWN, estimated=estimated)
     budgets = divided(budget, pool, parse_shares(how.target_shares or ""), names)
     while True:
         wanted = {own_column(name): part for name, part in zip(names, budgets)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,7 +48,7 @@ def show_selection(selection: Selection) -> None:
     out.print(_transport(moved, len(selection)))
     out.print()
     for line in _remarks(found):
-        out.print(line, soft_wrap=True)
+        out.print(line, soft_wrap=not out.is_terminal)  # a terminal would break them within words
     for text in _next(selection):
         out.print(text, soft_wrap=True)
 
@@ -75,14 +76,21 @@ def show_sizes(found: Sizes) -> None:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column()
     advised = found.held_out_knee if found.folds else found.knee
+    decimals = _decimals(max(abs(row.solved) for row in found.sizes))
     for row in found.sizes:
         changes = (row.predicted, row.solved) if row.held_out is None else (row.predicted, row.solved, row.held_out)
         mark = "<- knee" if row.documents == advised else ""
-        numbers = f"{row.documents:,}", f"{row.tokens:,}", f"{row.mix:.1%}", *(f"{change:+.4f}" for change in changes)
+        told = (f"{change:+.{decimals}f}" for change in changes)
+        numbers = f"{row.documents:,}", f"{row.tokens:,}", f"{row.mix:.{max(1, decimals - 3)}%}", *told
         table.add_row(*numbers, mark)
     out.print(table)
     for line in _size_remarks(found, advised):
         prose(out, f"\n{line}")
+
+
+def _decimals(largest: float) -> int:
+    """Four, or as many as show two digits of the largest change: a small pool moves little."""
+    return 4 if not 0 < largest < 0.001 else min(9, 1 - math.floor(math.log10(largest)))
 
 
 def _size_remarks(found: Sizes, advised: int | None) -> Iterator[str]:
@@ -207,7 +215,8 @@ def _remarks(found: Mapping[str, Any]) -> Iterator[Text]:
     if tiers := found.get("tiers"):
         yield Text(f"{_kept_by_tiers(tiers)}.")
     if trimmed := found.get("fit", {}).get("trimmed"):
-        yield Text(f"{len(trimmed):,} target documents were trimmed: see manifest.json.")
+        were = "document was" if len(trimmed) == 1 else "documents were"
+        yield Text(f"{len(trimmed):,} target {were} trimmed: see manifest.json.")
     elif (quality.get("pull") or 0) >= PULL_WARNS_AT:
         strays = f": they pull {quality['pull']:.0%} of the selection; if they are strays, pass a larger --trim."
         yield Text.assemble(("A few target documents decide much", "bold"), strays)

@@ -85,6 +85,8 @@ class FitSettings:
             )
         if not min(self.fit_sample, self.target_sample) >= 1:
             raise SettingsError("fit_sample and target_sample are numbers of documents; wanted 1 or more")
+        if not 0 <= self.seed < 2**32:
+            raise SettingsError(f"seed is {self.seed}; wanted a whole number from 0 to {2**32 - 1}")
 
     def space(self, reference: NDArray[np.float32]) -> Space:
         """The space of the points, fitted on vectors (n, d)."""

@@ -48,7 +48,8 @@ def transport(
         "predicted": predicted,
         "after": after.value,
         "random": by_chance.value,
-        "rounds_needed": rounds_needed(before, predicted, after.value),
+        # A round takes a document at least.
+        "rounds_needed": min(rounds_needed(before, predicted, after.value), max(1, len(selected))),
         "solved_on": {"selected": min(len(selected), SOLVE_AGAIN_ON), "random": len(random)},
         **({} if potential.plain else {"targets": _each(potential, some, after, by_chance, mix)}),
     }

@@ -117,7 +117,7 @@ def draw(
         InputError: there is none.
     """
     targets = [_drawn(_called(goal, goals), goal.files, target_fields, target_size, seed, on_error) for goal in goals]
-    return Samples(_drawn("reference", reference, fields, reference_size, seed, on_error), goals, targets)
+    return Samples(_drawn("reference or pool", reference, fields, reference_size, seed, on_error), goals, targets)
 
 
 def sample_alike(files: Sequence[File], fields: Fields, size: int | None, seed: int, on_error: OnError) -> Sampled:

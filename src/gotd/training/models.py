@@ -88,6 +88,8 @@ def load_tokenizer(name: str) -> Any:
     tokenizer = load(name, lambda: AutoTokenizer.from_pretrained(name))
     if tokenizer.pad_token_id is None and tokenizer.eos_token_id is not None:
         tokenizer.pad_token = tokenizer.eos_token
+    # Texts are cut into windows after this: what the library says of their length is no news, and alarms.
+    tokenizer.deprecation_warnings["sequence-length-is-longer-than-the-specified-maximum"] = True
     return tokenizer
 
 

@@ -14,7 +14,7 @@ if (gotd.data.comparison) {
   const short = (name) => safe(name.length > 26 ? `${name.slice(0, 25)}…` : name);
   // Budgets of one row stand below each other.
   const height = (point) => places.get(point.row) + (budgets.length > 1 ? (point.budget / (budgets.length - 1) - 0.5) * 0.5 : 0);
-  const axis = () => ({ color: gotd.colour("soft"), gridcolor: gotd.colour("grid"), zeroline: false, fixedrange: true });
+  const axis = () => ({ color: gotd.colour("soft"), gridcolor: gotd.colour("grid"), zeroline: false, fixedrange: true, exponentformat: "none" });
   const hover = () => ({ bgcolor: gotd.colour("paper"), bordercolor: gotd.colour("line"), font: { ...gotd.font(), color: gotd.colour("ink") } });
   const layout = (title) => ({
     ...gotd.base(),
@@ -83,7 +83,7 @@ if (gotd.data.comparison) {
       made.marker.line = { width: 1.75, color: colours };
       return made;
     });
-    const below = layout(`${figure.metric} less ${safe(baseline)}: ${way(figure)}`);
+    const below = layout(`${figure.metric} minus ${safe(baseline)}: ${way(figure)}`);
     const zero = { type: "line", x0: 0, x1: 0, yref: "paper", y0: 0, y1: 1, layer: "below", line: { color: gotd.colour("ink"), width: 1.25 } };
     // The line of no difference is always in sight.
     const ends = differences.flatMap(({ x, error_x }) => x.flatMap((mean, i) => [mean - error_x.arrayminus[i], mean + error_x.array[i]]));
@@ -130,7 +130,7 @@ if (gotd.data.comparison) {
       gotd.chart,
     );
     const rho = found[`by_${foresight}`];
-    const said = rho === null ? "too few rows to rank" : `Spearman's rank correlation ${rho > 0 ? "+" : ""}${rho.toFixed(2)}`;
+    const said = rho === null ? "Too few rows to rank" : `Spearman's rank correlation ${rho > 0 ? "+" : ""}${rho.toFixed(2)}`;
     gotd.one("rho").textContent = `${said} (${found.rows.length} rows, distance ${words}).`;
   };
   if (agreeing) gotd.repaint.push(drawAgreement);
