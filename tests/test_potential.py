@@ -189,7 +189,7 @@ def test_a_damaged_file_is_refused(content: bytes | None, selector: Path, tmp_pa
 
 
 def test_another_format_is_refused(copy: Callable[..., Path]) -> None:
-    with pytest.raises(ArtifactError, match="has format 99; this gotd reads format 2"):
+    with pytest.raises(ArtifactError, match="has format 99; this gotd reads format 3"):
         Potential.load(copy(about={"format": 99}))
 
 

@@ -13,7 +13,7 @@ from gotd.durable import settle, temporary
 from gotd.errors import ArtifactError
 
 FILE_NAME = "potential.safetensors"
-FORMAT = 2
+FORMAT = 3
 _HEADER = "gotd"
 
 

@@ -23,6 +23,11 @@ def corpus(n: int, seed: int = 0) -> list[str]:
     ]
 
 
+def words_alone(encoder: Lsa, texts: list[str]) -> np.ndarray:
+    """Vectors without what every text is given."""
+    return encoder.encode(texts) - encoder.prior
+
+
 def unit(x: np.ndarray) -> np.ndarray:
     return x / np.linalg.norm(x, axis=1, keepdims=True)
 
@@ -37,7 +42,7 @@ def test_cosines_are_those_of_scikit_learn() -> None:
     texts = corpus(200)
     tfidf = TfidfVectorizer(sublinear_tf=True, token_pattern=r"\w+").fit_transform(texts)
     theirs = unit(tfidf.toarray())
-    ours = unit(fit_lsa(texts).encode(texts))
+    ours = unit(words_alone(fit_lsa(texts), texts))
     np.testing.assert_allclose(ours @ ours.T, theirs @ theirs.T, atol=1e-2)
 
 
@@ -46,8 +51,18 @@ def test_leading_directions_are_those_of_scikit_learn() -> None:
     texts = [f"{text} " + "the " * (i % 4 > 0) + "of " * (i % 5 > 0) for i, text in enumerate(corpus(200))]
     tfidf = TfidfVectorizer(sublinear_tf=True, token_pattern=r"\w+").fit_transform(texts)
     theirs = unit(TruncatedSVD(3, algorithm="arpack", random_state=0).fit_transform(tfidf))
-    ours = unit(fit_lsa(texts, dim=3).encode(texts))
+    ours = unit(words_alone(fit_lsa(texts, dim=3), texts))
     np.testing.assert_allclose(ours @ ours.T, theirs @ theirs.T, atol=2e-2)
+
+
+def test_every_text_goes_on_for_a_third_of_an_average_one(fitted: Lsa) -> None:
+    """The more words it has, the less it is moved; a text of unknown words stays zero."""
+    texts = corpus(300)
+    np.testing.assert_allclose(fitted.prior, 0.3 * words_alone(fitted, texts).mean(0), rtol=1e-4, atol=1e-5)
+    few, many = "blood", " ".join(TOPICS[2].split() * 9)
+    moved = (unit(fitted.encode([few, many])) * unit(words_alone(fitted, [few, many]))).sum(1)
+    assert moved[0] < moved[1] < 1
+    assert not fitted.encode(["qqq"]).any()
 
 
 def test_it_is_an_encoder_and_its_vectors_are_finite_float32(fitted: Lsa) -> None:

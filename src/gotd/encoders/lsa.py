@@ -1,10 +1,11 @@
 """Latent semantic analysis: hashed words weighted by rarity, projected on their leading directions.
 
-    x(text) = sum_w (1 + log tf_w) idf_w v_w        idf_w = 1 + log((1 + n) / (1 + df_w))
+    x(text) = p + sum_w (1 + log tf_w) idf_w v_w        idf_w = 1 + log((1 + n) / (1 + df_w))
 
 over the hashed words w of a text (`hashing`), where v_w, row w of V (F, d), comes from the truncated singular
 value decomposition U S V^T of the n fit texts, each row scaled to unit length (Deerwester et al. 1990; Halko
-et al. 2011).
+et al. 2011). p is a third of the mean of these sums over the fit texts, as if every text went on for a while as texts
+do: else one of five words would be its rarest word, and near whatever repeats that (docs/log.md).
 
 Differs from scikit-learn's `TfidfVectorizer` + `TruncatedSVD` in these points: words are hashed, so nothing
 grows with the vocabulary; a text is not scaled to unit length before the projection, for only directions
@@ -38,6 +39,7 @@ LEAST_TEXTS = 3
 SMALL_FIT = 100
 # Directions below this share of the first singular value are rounding noise, as identical texts leave.
 RANK_TOLERANCE = 1e-4
+PRIOR = 0.3
 _SETTINGS = {"kind": "lsa", "bits": BITS, "hashing": 1}
 
 
@@ -49,11 +51,13 @@ class Lsa:
         features: (r,) uint16 the hashed words that were fitted, ascending; any other word is passed over.
         projection: (r, d) int8 idf_w v_w of each, a row in units of its scale.
         scales: (r,) float32.
+        prior: (d,) float32, p of the formula.
     """
 
     features: NDArray[np.uint16]
     projection: NDArray[np.int8]
     scales: NDArray[np.float32]
+    prior: NDArray[np.float32]
     spec: str = "lsa"
 
     @property
@@ -62,7 +66,7 @@ class Lsa:
 
     @cached_property
     def fingerprint(self) -> str:
-        return digest(_SETTINGS, (self.features, self.projection, self.scales))
+        return digest(_SETTINGS, (self.features, self.projection, self.scales, self.prior))
 
     @cached_property
     def _lookup(self) -> tuple[NDArray[np.int32], torch.Tensor]:
@@ -94,13 +98,14 @@ class Lsa:
                 per_sample_weights=from_numpy(_dampened(words)),
             ).numpy()
             done += len(batch)
+        vectors[vectors.any(1)] += self.prior
         return vectors
 
     def config(self) -> dict[str, Any]:
         return {**_SETTINGS, "spec": self.spec, "dim": self.dim, "fingerprint": self.fingerprint}
 
     def tensors(self) -> dict[str, NDArray[Any]]:
-        return {"features": self.features, "projection": self.projection, "scales": self.scales}
+        return {"features": self.features, "projection": self.projection, "scales": self.scales, "prior": self.prior}
 
 
 def fit_lsa(texts: Sequence[str], *, dim: int = DIM, seed: int = 0) -> Lsa:
@@ -139,11 +144,14 @@ def fit_lsa(texts: Sequence[str], *, dim: int = DIM, seed: int = 0) -> Lsa:
     projection = idf[:, None] * (part.T @ (vectors[:, ::-1][:, :rank][:, kept] / s[kept])).astype(np.float32)
     # A row that is zero up to rounding keeps a scale above 0.
     scales = np.maximum(np.abs(projection).max(1), np.finfo(np.float32).tiny) / 127
-    return Lsa(features.astype(np.uint16), np.rint(projection / scales[:, None]).astype(np.int8), scales)
+    rounded = np.rint(projection / scales[:, None]).astype(np.int8)
+    counts = np.bincount(columns, weights, minlength=1 << BITS)[features]
+    prior = PRIOR / len(texts) * (counts * scales) @ rounded.astype(np.float64)
+    return Lsa(features.astype(np.uint16), rounded, scales, prior.astype(np.float32))
 
 
 def restore_lsa(config: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) -> Lsa:
-    return Lsa(tensors["features"], tensors["projection"], tensors["scales"], config["spec"])
+    return Lsa(tensors["features"], tensors["projection"], tensors["scales"], tensors["prior"], config["spec"])
 
 
 def _dampened(words: Counts) -> NDArray[np.float32]:

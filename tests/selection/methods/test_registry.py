@@ -16,6 +16,7 @@ from gotd.selection.methods import KNOWN_METHODS, Batch, fit_method, restore_met
 
 def test_the_public_list_is_complete() -> None:
     names = [
+        "BLIND",
         "GOTD",
         "KNOWN_METHODS",
         "Batch",
