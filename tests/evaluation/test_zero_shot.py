@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 import pytest
 import torch
 
 from gotd.errors import InputError, SettingsError
 from gotd.evaluation.templates import SHIPPED, load_template
-from gotd.evaluation.zero_shot import guessed, zero_shot
+from gotd.evaluation.zero_shot import _blank, guessed, zero_shot
 
 TEMPLATE = {
     "prompts": ["{text} is", "Of {text}:"],
@@ -42,6 +44,28 @@ def share(found: Any) -> float:
     """Of documents that were given class 1: 6 of 9 are of it."""
     accuracy = found.figures["accuracy"].mean
     return {6 / 9: 1.0, 3 / 9: 0.0}[round(accuracy * 9) / 9]
+
+
+def test_words_that_are_likely_after_anything_do_not_win_by_it(
+    gpt: Path, data: str, template: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Class 0 is likelier by far, and a little less so after each text than after none."""
+    asked: list[int] = []
+
+    def likelihoods(model: Any, rows: Sequence[Any], *rest: Any) -> np.ndarray:
+        asked.append(len(rows))
+        found = np.tile([-1.5, -4.0], (len(TEMPLATE["prompts"]), 10, 1))
+        found[:, 9] = [-1.0, -5.0]  # the prompt without a text comes last
+        return (found if len(rows) == 40 else found[:, :9]).reshape(-1)
+
+    monkeypatch.setattr("gotd.evaluation.zero_shot._likelihoods", likelihoods)
+    assert share(zero_shot(str(gpt), data, template, normalise="none", device="cpu")) == 0
+    assert share(zero_shot(str(gpt), data, template, normalise="prior", device="cpu")) == 1
+    assert asked == [36, 40]
+
+
+def test_what_is_asked_without_a_text_is_the_rest_of_the_prompt() -> None:
+    assert _blank("{text}\n\nQuestion: {text2}?\nAnswer:") == "\n\nQuestion: ?\nAnswer:"
 
 
 @pytest.mark.parametrize("normalise", ["tokens", "bytes", "none"])

@@ -91,10 +91,10 @@ def classify(as_json: bool, **given: Any) -> None:
 @click.option("--label-field", default="label", show_default=True, help="Field with the class.")
 @click.option(
     "--normalise",
-    type=click.Choice(["tokens", "bytes", "none"]),
+    type=click.Choice(["tokens", "bytes", "none", "prior"]),
     default="tokens",
     show_default=True,
-    help="By what a label's log-likelihood is divided.",
+    help="By what a label's log-likelihood is divided; prior: less what it is without the text.",
 )
 @click.option("--task", help="Instead of data and template: tasks of lm-eval, such as arc_easy,boolq.")
 @click.option("--task-folder", help="YAML files of tasks of your own; code that they name is run.")

@@ -3,6 +3,11 @@
     class(x) = argmax_c mean over prompts of (1 / |w_c|) log p(w_c | prompt(x))
 
 w_c are the words of class c and |w_c| their tokens: without the division short words would win (Brown et al. 2020).
+Words that are likely after anything win all the same; `prior` takes off what they have without the text (Holtzman et
+al. 2021),
+
+    class(x) = argmax_c mean over prompts of log p(w_c | prompt(x)) - log p(w_c | prompt with its fields empty)
+
 Causal models only.
 """
 
@@ -27,8 +32,8 @@ from gotd.evaluation.templates import Template, load_template
 from gotd.training.memory import room_for
 from gotd.training.models import check_finished, need_training
 
-Normalise = Literal["tokens", "bytes", "none"]
-NORMALISE = ("tokens", "bytes", "none")
+Normalise = Literal["tokens", "bytes", "none", "prior"]
+NORMALISE = ("tokens", "bytes", "none", "prior")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +61,8 @@ def zero_shot(
 
     Args:
         template: `agnews`, `boolq`, or a JSON file (see `gotd.evaluation.templates`).
-        normalise: by what a log-likelihood is divided: the label's `tokens`, its `bytes`, or `none`.
+        normalise: by what a log-likelihood is divided: the label's `tokens`, its `bytes`, or `none`; `prior` takes off
+            that of the label where the prompt's fields are empty.
         window: tokens at once; a longer prompt loses its beginning, and is counted.
         batch: prompts with a label at a time.
         seed: of the bootstrap.
@@ -82,16 +88,22 @@ def guessed(
         raise SettingsError(f'normalise is "{normalise}"; wanted {", ".join(NORMALISE)}')
     task = load_template(template)
     prompts, true = _read(data, task, label_field)
+    if normalise == "prior":
+        prompts = [[*filled, _blank(prompt)] for filled, prompt in zip(prompts, task.prompts)]
     reader = language_model(model, device, window, causal=True)
     rows, cut = _rows(prompts, task, reader.tokenizer, reader.window)
     with room_for(f"{batch} prompts", f"--batch-size {max(1, batch // 2)}"):
         likelihoods = _likelihoods(reader.model, rows, batch, progress)
-    lengths = np.array([row.scored for row in rows], np.float64)
-    if normalise == "bytes":
-        lengths = np.tile([len(word.encode()) for word in task.words], len(rows) // len(task.words)).astype(float)
-    scores = likelihoods if normalise == "none" else likelihoods / lengths
+    shape = len(task.prompts), -1, len(task.words)
+    scores = likelihoods.reshape(shape)
+    if normalise == "tokens":
+        scores = scores / np.array([row.scored for row in rows]).reshape(shape)
+    elif normalise == "bytes":
+        scores = scores / np.array([len(word.encode()) for word in task.words])
+    elif normalise == "prior":
+        scores = scores[:, :-1] - scores[:, -1:]
     # (prompts of the task, documents, classes) -> (documents,)
-    predicted = scores.reshape(len(task.prompts), len(true), len(task.words)).mean(0).argmax(1)
+    predicted = scores.mean(0).argmax(1)
     return Judged(true, [predicted], task.classes, cut, reader.window, [model])
 
 
@@ -118,6 +130,11 @@ def _read(data: Inputs, task: Template, label_field: str) -> tuple[list[list[str
     if not true:
         raise InputError("the data hold no example")
     return prompts, np.array(true)
+
+
+def _blank(prompt: str) -> str:
+    """The prompt with its fields empty."""
+    return "".join(literal for literal, _ in parse_template(prompt))
 
 
 def _rows(prompts: Sequence[Sequence[str]], task: Template, tokenizer: Any, longest: int) -> tuple[list[_Row], int]:
