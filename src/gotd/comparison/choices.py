@@ -68,7 +68,6 @@ class Rule:
     keep: int | None
     scoring: Mapping[str, Any]
     avoid: tuple[str, ...]
-    draws: bool
 
 
 def rule(config: Config, row: str, seed: int = 0) -> Rule:
@@ -89,7 +88,7 @@ def rule(config: Config, row: str, seed: int = 0) -> Rule:
     fitted = fit_settings(paper=given.pop("paper"), seed=seed if draws else 0, **choices, **given)
     pick = PickSettings(**picking)
     check_rounds(pick.rounds, fitted.method)
-    return Rule(fitted, pick, keep, scoring, avoid, draws)
+    return Rule(fitted, pick, keep, scoring, avoid)
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,8 @@ def bad_utf8(line: bytes, error: UnicodeDecodeError) -> Unusable:
 
 def broken(file: File, rows: int, fault: BrokenStream) -> Item:
     """The reject for everything after the break of a compressed stream."""
-    detail = f"{fault.detail} after row {rows}, wanted a whole file. Fetch it again; the rows before were kept."
+    kept = "; the rows before were kept" if rows else ""
+    detail = f"{fault.detail} after row {rows}, wanted a whole file. Fetch it again{kept}."
     return reject(file.path, rows + 1, Unusable(fault.reason, detail), fault.fragment)
 
 

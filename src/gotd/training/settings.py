@@ -64,7 +64,7 @@ class Recipe:
         if self.window is not None and not self.window >= 8:
             raise SettingsError(f"window is {self.window}; wanted 8 tokens or more")
         if not 0 < self.lr < 100:
-            raise SettingsError(f"lr is {self.lr}; wanted a learning rate above 0, such as 5e-5")
+            raise SettingsError(f"lr is {self.lr}; wanted a learning rate above 0 and below 100, such as 5e-5")
         if not 0 < self.epochs < 10_000:
             raise SettingsError(f"epochs is {self.epochs}; wanted a number above 0, such as 1 or 0.5")
         if not 0 < self.mask < 1:
