@@ -233,7 +233,7 @@ class Choices:
     def _yardstick(self, task: Task) -> Potential:
         if task.name not in self._yardsticks:
             settings = FitSettings(**{k: v for k, v in self.plan.config.select.items() if k == "encoder"})
-            asked = Rule(settings, PickSettings(), None, {}, (), False)
+            asked = Rule(settings, PickSettings(), None, {}, ())
             folder = self.folder / f"fit-{digest(self._asked(task, asked))}"
             self._fit(task, asked, folder)
             self._yardsticks[task.name] = Potential.load(folder, device=self.plan.config.device)
