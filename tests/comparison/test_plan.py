@@ -101,12 +101,9 @@ def test_settings_reach_their_stages(small: Config) -> None:
     given = {"method": "gotd", "rounds": 3, "paper": True, "reg": 0.2, "keep": 4, "polish": 1, "encoder": "static"}
     found = rule(replace(small, select={"fit_sample": 50, "encoder": "lsa"}, methods={"random": {}, "a": given}), "a")
     assert (found.fit.fit_sample, found.fit.encoder, found.fit.reg, found.fit.debias) == (50, "static", 0.2, False)
-    assert (found.pick.rounds, found.keep, found.scoring, found.draws) == (3, 4, {"polish": 1}, False)
+    assert (found.pick.rounds, found.keep, found.scoring) == (3, 4, {"polish": 1})
     drawn = [rule(replace(small, methods={"random": {}, "in": {"method": "in-domain"}}), "in", seed) for seed in (0, 5)]
-    assert [(one.fit.method, one.keep, one.fit.seed, one.draws) for one in drawn] == [
-        ("random", 3, 0, True),
-        ("random", 3, 5, True),
-    ]
+    assert [(one.fit.method, one.keep, one.fit.seed) for one in drawn] == [("random", 3, 0), ("random", 3, 5)]
 
 
 @pytest.mark.parametrize(
