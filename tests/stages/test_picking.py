@@ -159,7 +159,7 @@ class TestRounds:
     def test_tokens_are_shared_among_rounds(self, scored: Path, tmp_path: Path) -> None:
         found = gotd.choose(scored, "300tokens", tmp_path / "out", rounds=3, dedup="off")
         tokens = found.manifest["counts"]["tokens_estimated"]
-        assert 280 <= tokens <= 300
+        assert 270 < tokens <= 300  # the next, of 14 words at most, did not fit
         assert len(found.manifest["rounds"]) == 3
 
 
