@@ -4,7 +4,7 @@
 
 over the hashed words w of a text (`hashing`), where v_w, row w of V (F, d), comes from the truncated singular
 value decomposition U S V^T of the n fit texts, each row scaled to unit length (Deerwester et al. 1990; Halko
-et al. 2011). p is a third of the mean of these sums over the fit texts, as if every text went on for a while as texts
+et al. 2011). p is PRIOR times the mean of these sums over the fit texts, as if every text went on for a while as texts
 do: else one of five words would be its rarest word, and near whatever repeats that (docs/log.md).
 
 Differs from scikit-learn's `TfidfVectorizer` + `TruncatedSVD` in these points: words are hashed, so nothing

@@ -54,7 +54,7 @@ def precision(device: torch.device) -> torch.dtype:
 def products(device: torch.device) -> AbstractContextManager[object]:
     """bfloat16 in the products of a CPU that has instructions for them, its weights and sums left in float32.
 
-    MiniLM is 2.6 times as fast so (docs/encoders.md). Elsewhere nothing: on a GPU the weights have their precision.
+    MiniLM is 2.5 times as fast so (docs/encoders.md). Elsewhere nothing: on a GPU the weights have their precision.
     """
     import torch
 
