@@ -125,7 +125,7 @@ def stage_rows(manifest: dict[str, Any], found: Measured) -> list[list[str]]:
     stages = [
         ("fit: read", documents, seconds["fit: read"]),
         ("fit: embed (sample)", fitted, seconds["fit: embed"]),
-        ("fit: centroids (up to five samples)", min(documents, 5 * sampled), seconds["fit: summarise"]),
+        ("fit: more of it, up to five samples", min(documents, 5 * sampled), seconds["fit: embed more"]),
         ("fit: solve (sample)", fitted, seconds["fit: solve"]),
         ("score", documents, seconds["score"]),
         ("choose", documents, seconds["choose"]),

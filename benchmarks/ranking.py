@@ -20,7 +20,7 @@ from torch import Tensor
 from gotd.encoders.precomputed import Precomputed
 from gotd.selection.gradient import marginal_error, polished
 from gotd.stages.fit import FitSettings, fitted
-from gotd.stages.summary import TIMES
+from gotd.stages.more import TIMES
 from gotd.transport import Measure, Problem, SoftMin, Solution, Space, recentred, solve, solve_symmetric, summarised
 
 SHARES = (0.01, 0.05, 0.1)
@@ -115,7 +115,7 @@ def _score_rows(vectors: Embedded, x: Tensor, y: Tensor, full: Full, sample: int
     few, more = vectors.candidates[:sample], vectors.candidates[: TIMES * sample]
     fits = {
         "the default score": fitted(encoder, few, vectors.target, settings, more=more),
-        "the same, centroids of the sample alone": fitted(encoder, few, vectors.target, settings),
+        "the same, by the sample alone": fitted(encoder, few, vectors.target, settings),
     }
     seconds = time.perf_counter() - start
 

@@ -32,7 +32,7 @@ from gotd.selection.duplicates import Deduplicator
 from gotd.selection.gradient import between_halves
 from gotd.selection.methods import Batch, NearestLists, fit_method
 from gotd.stages.fit import fitted
-from gotd.stages.summary import TIMES
+from gotd.stages.more import TIMES
 from gotd.transport import Cost, Measure, Problem, solve
 
 HALF = 250

@@ -269,7 +269,7 @@ def _finished(
             **found,
             "fit": {name: fitted[name] for name in of_fit if name in fitted},
             "kept_sources": sources,
-            **{name: scored[name] for name in ("embeddings", "arithmetic") if name in scored},
+            **{name: scored[name] for name in ("embeddings", "arithmetic", "contamination") if name in scored},
             "seconds": seconds,
             "documents_per_second": {
                 "score": found["documents_per_second"],

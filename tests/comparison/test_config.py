@@ -99,14 +99,15 @@ def test_faults_are_named_with_their_line(edit: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("before", "after", "said"),
     [
-        ("  random:\n", "", "no row random among the methods to take differences to; add `random:`"),
+        ("  random:\n", "", "c.yaml: no row random among the methods to take differences to; add `random:`"),
         ("  near: {method: nearest,", "  near: {", 'row near: no method "near"; wanted none, gotd'),
         ("  near: {method: nearest,", "  near: {method: neerest,", "all-target. Did you mean nearest?"),
         ("budgets: [5000docs, 5%]", "budgets: [5000docs, 5000docs]", "budgets names one twice: 5000docs, 5000docs"),
         ("seeds: [0, 7]", "seeds: []", "no seeds to compare; name one or more"),
-        ("5%]", "many]", 'budget is "many"'),
+        ("5%]", "many]", 'c.yaml:3: budgets: budget is "many"'),
+        ("seeds: [0, 7]", "seeds: [0, -7]", "c.yaml:4: seeds: found -7, wanted whole numbers from 0 on"),
         ("model: gpt2\n", "", "no model; wanted model, candidates, budgets, methods and tasks"),
-        ("    test: held.jsonl\n", "", "task second: perplexity has no data; name a held-out `test`"),
+        ("    test: held.jsonl\n", "", "c.yaml:21: task second: perplexity has no data; name a held-out `test`"),
         ("    label_field: label\n", "", "task first: classify judges stage II; name `train` and `label_field`"),
         ("    target: more.jsonl:2\n", "", "second: no target; name the examples"),
         ("{perplexity: {max_docs: 3}, classify,", "{utility: , classify,", "task first: utility has no text; name a"),

@@ -66,10 +66,11 @@ def test_reading_passes_over_all_and_parses_what_is_drawn() -> None:
 
 
 def test_cheap_vectors_are_made_for_five_times_the_sample() -> None:
-    step = "summarise the reference"
+    step = "embed more of the reference"
     assert step not in seconds(JOB, scan_row=1.0, parse_row=1.0)
     assert seconds(JOB, scan_row=1.0, cheap=True)[step] == 800
     assert seconds(JOB, parse_row=1.0, cheap=True)[step] == seconds(JOB, embed_text=1.0, cheap=True)[step] == 500
+    assert seconds(JOB, price_row=1.0, cheap=True)[step] == 500
     assert step not in seconds(replace(JOB, fitted=800), scan_row=1.0, cheap=True)
 
 

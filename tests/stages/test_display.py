@@ -275,6 +275,19 @@ def test_rejects_are_counted_by_reason(shown: Show) -> None:
     assert "1,300 of 12,300 rows rejected (50 bad-utf8, 1,250 text-missing): see rejects.jsonl." in lines
 
 
+def test_held_out_texts_too_short_to_look_for_are_counted(shown: Show) -> None:
+    said = "3 of 40 held-out texts have fewer than 5 words: no candidate was compared with them."
+    assert said in shown(contamination={"texts": 40, "unchecked": 3})
+    assert not any("held-out" in line for line in shown(contamination={"texts": 40, "unchecked": 0}))
+
+
+def test_a_target_that_is_part_of_the_pool_is_said(shown: Show) -> None:
+    inputs = {"candidates": ["a.jsonl 11", "b.jsonl 22"], "target": ["b.jsonl 22"]}
+    said = "The pool holds the target: b.jsonl; its own documents are near it. Leave it out of the candidates."
+    assert said in shown(inputs=inputs)
+    assert not any("pool holds" in line for line in shown(inputs={**inputs, "target": ["b.jsonl 33"]}))
+
+
 @pytest.mark.parametrize(
     ("changed", "said"),
     [

@@ -236,7 +236,7 @@ def test_parts_are_gone_when_all_is_done(scored: Path) -> None:
 def test_candidates_that_give_away_the_test_are_rejected(corpora, write, rows, tmp_path: Path) -> None:
     """13 words in a row in common, whatever the case; 12 are not enough."""
     run = " ".join(f"secret{i}" for i in range(13))
-    test = write("test.jsonl", [{"text": f"Question: {run.upper()}?"}])
+    test = write("test.jsonl", [{"text": f"Question: {run.upper()}?"}, {"text": "Yes."}])
     short = run.rpartition(" ")[0]
     fine = [{"id": f"fine-{i}", "text": f"common{i} rare{i} words of its own number {i}"} for i in range(30)]
     pool = write("pool.jsonl", [*fine, {"id": "leak", "text": f"common1 {run} common2"}, {"id": "near", "text": short}])
@@ -249,3 +249,4 @@ def test_candidates_that_give_away_the_test_are_rejected(corpora, write, rows, t
     counts = found.manifest["counts"]
     assert counts["read"] == 32 == counts["selected"] + counts["not_selected"] + counts["rejected"]
     assert found.manifest["inputs"]["held_out"]
+    assert found.manifest["contamination"] == {"texts": 2, "unchecked": 1}

@@ -21,7 +21,8 @@ those of an evaluation the arguments of `gotd evaluate`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -223,18 +224,39 @@ def read_comparison(path: Path | str) -> Config:
     for name in ("model", "candidates", "budgets"):
         if name not in given:
             raise SettingsError(f"{path}: no {name}; wanted model, candidates, budgets, methods and tasks")
+    _check_values(top, given)
     nothing = Tree(str(path), None)
     method, warmup, finetune = _hints_of_stages()
-    return Config(
-        **given,
-        select=tables.get("select", nothing).settings(method, "a method"),
-        warmup=tables.get("warmup", nothing).settings(warmup, "warmup"),
-        finetune=tables.get("finetune", nothing).settings(finetune, "finetune"),
-        methods={
+    given |= {
+        "select": tables.get("select", nothing).settings(method, "a method"),
+        "warmup": tables.get("warmup", nothing).settings(warmup, "warmup"),
+        "finetune": tables.get("finetune", nothing).settings(finetune, "finetune"),
+        "methods": {
             row: tree.settings(method, "a method") for row, tree in tables.get("methods", nothing).table("rows").items()
         },
-        tasks=tuple(_task(name, tree) for name, tree in tables.get("tasks", nothing).table("tasks by name").items()),
-    )
+        "tasks": tuple(_task(name, tree) for name, tree in tables.get("tasks", nothing).table("tasks by name").items()),
+    }
+    with _placed(str(path)):
+        return Config(**given)
+
+
+@contextmanager
+def _placed(place: str) -> Iterator[None]:
+    """Errors of what stands in the file begin with where."""
+    try:
+        yield
+    except SettingsError as error:
+        raise SettingsError(f"{place}: {error}") from error
+
+
+def _check_values(top: Mapping[str, Tree], given: Mapping[str, Any]) -> None:
+    """SettingsError, with the line, for a budget or a seed that can be none."""
+    with _placed(top["budgets"].place):
+        for budget in given["budgets"]:
+            Budget.parse(budget)
+    for seed in given.get("seeds", ()):
+        if seed < 0:
+            raise SettingsError(f"{top['seeds'].place}: found {seed}, wanted whole numbers from 0 on")
 
 
 def _task(name: str, tree: Tree) -> Task:
@@ -247,7 +269,8 @@ def _task(name: str, tree: Tree) -> Task:
         raise SettingsError(f"{tree.place}: no target; name the examples that the selection goes by")
     if evaluate is not None:
         found["evaluate"] = _evaluations(evaluate)
-    return Task(name, **found)
+    with _placed(f"{tree.file}:{tree.line}"):
+        return Task(name, **found)
 
 
 def _evaluations(tree: Tree) -> dict[str, dict[str, Any]]:

@@ -36,7 +36,7 @@ from gotd.selection.budget import estimated_tokens
 from gotd.selection.duplicates import Deduplicator, Mode
 from gotd.stages.fit import FitSettings, fitted
 from gotd.stages.points import vectors_of
-from gotd.stages.summary import is_cheap
+from gotd.stages.more import is_cheap
 from gotd.transport import Measure, SoftMin
 
 _LEAST, _MOST = 0.2, 1.5  # seconds that one part is timed for
@@ -83,7 +83,7 @@ class Rates:
         start: to start a worker.
         dim: length of a vector.
         encoder_bytes: of an encoder fitted on the sample, that the potential's file would hold.
-        cheap: whether centroids are measured on more than the sample, see `stages/summary.py`.
+        cheap: whether a fit is corrected by more than the sample, see `stages/more.py`.
         encoder_on: the device of the encoder.
         transport_on: the device that solves and prices, see `transport_device`.
     """

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from gotd.dry_run.rates import Rates
-from gotd.stages.summary import TIMES
+from gotd.stages.more import TIMES
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def steps(job: Job, rates: Rates) -> list[Step]:
         Step("read target and reference", _reading(job, rates)),
         Step("fit the encoder", rates.fit_encoder.at(job.fitted + job.targets)),
         Step("embed target and reference", (job.fitted + job.targets) * rates.embed_text),
-        Step("summarise the reference", _summarising(job, rates)),
+        Step("embed more of the reference", _more(job, rates)),
         Step("solve", rates.solve.at(job.fitted * job.targets)),
         Step("score", further_pass(job, rates)),
         Step("choose", _choosing(job, rates)),
@@ -88,12 +88,12 @@ def _reading(job: Job, rates: Rates) -> float:
     return job.reference_rows * rates.scan_row + min(parsed, job.reference_rows + job.targets) * rates.parse_row
 
 
-def _summarising(job: Job, rates: Rates) -> float:
-    """Read more of the reference than the sample, where vectors are cheap (stages/summary.py)."""
+def _more(job: Job, rates: Rates) -> float:
+    """Read more of the reference than the sample, and price it once, where vectors are cheap (stages/more.py)."""
     more = min(job.reference_rows, TIMES * job.fitted)
     if not rates.cheap or more <= job.fitted:
         return 0.0
-    return job.reference_rows * rates.scan_row + more * (rates.parse_row + rates.embed_text)
+    return job.reference_rows * rates.scan_row + more * (rates.parse_row + rates.embed_text + rates.price_row)
 
 
 def _sources(job: Job, rates: Rates) -> float:

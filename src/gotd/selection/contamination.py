@@ -43,13 +43,15 @@ class Contamination:
         n: words in a row; at least 5.
 
     Attributes:
-        unchecked: held-out texts of fewer than 5 words, which nothing is compared with.
+        texts: how many held-out texts there are.
+        unchecked: those of fewer than 5 words, which nothing is compared with.
     """
 
     def __init__(self, held_out: Iterable[str], n: int = N) -> None:
         if not n >= SHORTEST:
             raise SettingsError(f"n is {n}; wanted at least {SHORTEST} words in a row")
         self._texts = list(held_out)
+        self.texts = len(self._texts)
         self._runs: dict[int, _Runs] = {}
         self.unchecked = 0
         parts: dict[int, list[tuple[NDArray[np.uint64], NDArray[np.int32]]]] = {}

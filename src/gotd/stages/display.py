@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gotd.display import console, plain, prose
+from gotd.selection.contamination import SHORTEST
 
 if TYPE_CHECKING:
     from gotd.stages.domains import Domain
@@ -225,6 +226,14 @@ def _remarks(found: Mapping[str, Any]) -> Iterator[Text]:
     if counts["rejected"]:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(found["rejects"].items()))
         yield Text(f"{counts['rejected']:,} of {counts['read']:,} rows rejected ({reasons}): see rejects.jsonl.")
+    if unchecked := found.get("contamination", {}).get("unchecked"):
+        of_all = f"{unchecked:,} of {found['contamination']['texts']:,} held-out texts"
+        yield Text(f"{of_all} have fewer than {SHORTEST} words: no candidate was compared with them.")
+    if within := _targets_in_pool(found.get("inputs", {})):
+        yield Text.assemble(
+            ("The pool holds the target", "bold"),
+            f": {', '.join(map(plain, within))}; its own documents are near it. Leave it out of the candidates.",
+        )
     if found["duplicates"]:
         passed_over = f"{found['duplicates']:,} documents repeat a better one and were passed over"
         yield Text(f"{passed_over}: see duplicates.parquet.")
@@ -243,6 +252,12 @@ def _remarks(found: Mapping[str, Any]) -> Iterator[Text]:
     if found["transport"]["after"] >= found["transport"]["random"]:
         as_close = "a random choice brings the reference as close to the target"
         yield Text.assemble(("Not better than random here", "bold"), f": {as_close}.")
+
+
+def _targets_in_pool(inputs: Mapping[str, Sequence[str]]) -> list[str]:
+    """Files of the target that are candidates too, by path and content."""
+    pool = set(inputs.get("candidates", ()))
+    return [line.rpartition(" ")[0] for line in inputs.get("target", ()) if line in pool]
 
 
 def _kept_by_tiers(told: Mapping[str, Any]) -> str:

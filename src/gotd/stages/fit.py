@@ -26,7 +26,7 @@ from gotd.selection.methods import GOTD, Method, check_method, fit_method
 from gotd.selection.several import Wanted, accounts, fit_terms
 from gotd.stages.points import TextMass, masses
 from gotd.stages.samples import Samples, draw
-from gotd.stages.summary import centroids_of
+from gotd.stages.more import more_of
 from gotd.stages.targets import Aim, Targets, aims, check_aims, described, inputs_of
 from gotd.transfers import enough_memory, give_back
 from gotd.transport import Cost, Measure, Space, recentred, summarised
@@ -162,11 +162,10 @@ def fit(
     progress("solving", 2, 4)
     space = chosen.space(vectors[0])
     source, wanted = samples.measured(space, vectors, chosen.text_mass)
-    centroids = None
+    more = None
     if chosen.debias:
-        centroids = centroids_of(
+        more = more_of(
             samples.reference,
-            source,
             read_from,
             where,
             encoder,
@@ -176,10 +175,10 @@ def fit(
             on_error=on_error,
             progress=progress,
         )
-    summarised_at = time.perf_counter()
+    more_at = time.perf_counter()
     where_solved = transport_device(device, encoder.config())
     with enough_memory("the fit", "pass a smaller --fit-sample or --target-sample, or --device cpu"):
-        potential = fitted_to(encoder, space, source, wanted, chosen, centroids, where_solved)
+        potential = fitted_to(encoder, space, source, wanted, chosen, more, where_solved)
     give_back(where_solved)
     potential = replace(
         potential,
@@ -208,8 +207,8 @@ def fit(
             "seconds": {
                 "read": read_at - started,
                 "embed": embedded_at - read_at,
-                "summarise": summarised_at - embedded_at,
-                "solve": solved_at - summarised_at,
+                "embed more": more_at - embedded_at,
+                "solve": solved_at - more_at,
             },
         }
     )
@@ -230,15 +229,13 @@ def fitted(
 ) -> Potential:
     """The potential from raw vectors: reference (n, d), one target (m, d), weights (n,) and (m,) or uniform.
 
-    `more` (k, d) are vectors of the reference, these n among them, to measure its centroids on. `device` solves.
+    `more` (k, d) are vectors of the reference, these n among them, to correct the fit by. `device` solves.
     """
     space = settings.space(reference)
     source = Measure.of(space(reference), reference_weights)
     wanted = Wanted("target", 1.0, Measure.of(space(target), target_weights))
-    centroids = None
-    if more is not None and settings.debias:
-        centroids = recentred(summarised(source, seed=settings.seed).to(device), Measure.of(space(more)))
-    return fitted_to(encoder, space, source, [wanted], settings, centroids, device)
+    rest = None if more is None else Measure.of(space(more))
+    return fitted_to(encoder, space, source, [wanted], settings, rest, device)
 
 
 def fitted_to(
@@ -247,25 +244,30 @@ def fitted_to(
     reference: Measure,
     wanted: Sequence[Wanted],
     settings: FitSettings,
-    summary: Measure | None = None,
+    more: Measure | None = None,
     device: torch.device | str = "cpu",
 ) -> Potential:
-    """The potential from points of the space: the reference (and its centroids), what to move toward or to leave.
+    """The potential from points of the space: the reference (and more of it), what to move toward or to leave.
 
     It is solved on `device`, and lies on the CPU.
     """
+    source, summary = reference.to(device), None
+    if more is not None and settings.debias:
+        summary = recentred(summarised(source, seed=settings.seed), more)
     terms, repel, quality = fit_terms(
-        reference.to(device),
+        source,
         [each.to(device) for each in wanted],
         reg=settings.reg,
         debias=settings.debias,
         cost=Cost(settings.cost),
         seed=settings.seed,
         trim=settings.trim,
-        summary=None if summary is None else summary.to(device),
+        summary=summary,
     )
+    col = None if more is None else torch.cat([term.attract.received(more) for term in terms]).cpu()
     home = tuple(term.to("cpu") for term in terms)
-    return Potential(encoder, space, home, None if repel is None else repel.to("cpu"), reference, quality)
+    found = Potential(encoder, space, home, None if repel is None else repel.to("cpu"), reference, quality)
+    return found if col is None else found.stepped(col)
 
 
 def _where_targets_are(goals: Sequence[Aim], fields: Fields, settings: FitSettings) -> dict[str, Any]:

@@ -33,7 +33,7 @@ from gotd.stages.arithmetic import arithmetic_for, worker_count
 from gotd.stages.embeddings import FOLDER, REUSED, Kept, check_keeping, check_place, collect
 from gotd.stages.ranks import Rank
 from gotd.stages.scores import REJECTS, Merged, Scores, given_up, merge, repeats
-from gotd.stages.shard_scorer import ShardScorer, loaded, own_columns
+from gotd.stages.shard_scorer import ShardScorer, held_out_texts, loaded, own_columns
 from gotd.stages.turns import TurnScores, take_turns, told
 
 ASK_AT = 0.03  # below it the choice changes by less than half a per cent (docs/log.md)
@@ -155,6 +155,7 @@ def score(
             **({} if kept is None else {"embeddings": {"from": str(kept.folder), **reused}}),
             "polish_steps": steps,
             **({} if arithmetic is None else {"arithmetic": arithmetic.told()}),
+            **({} if not test else {"contamination": _checked_for(scorer)}),
             "turns": None if taken is None else told(taken),
             "seconds": seconds,
             "documents_per_second": merged.counts["read"] / seconds,
@@ -283,6 +284,12 @@ def _merged(
         lost=ran.lost,
     )
     return merged, taken
+
+
+def _checked_for(scorer: ShardScorer) -> dict[str, int]:
+    """How many held-out texts there were, and how many too short to be looked for."""
+    found = held_out_texts(scorer.held_out, scorer.fields.text)
+    return {"texts": found.texts, "unchecked": found.unchecked}
 
 
 def on_gpu(device: str, encoder: Encoder) -> bool:

@@ -27,7 +27,7 @@ from gotd.stages.arithmetic import priced_with
 from gotd.stages.embeddings import REUSED, Vectors, open_vectors
 from gotd.stages.points import TextMass, masses, points_of
 from gotd.stages.scores import CONTAMINATED, own_column, schema_of
-from gotd.stages.summary import is_cheap
+from gotd.stages.more import is_cheap
 from gotd.stages.turns import new_lists, save_lists
 from gotd.transport import Products
 
@@ -112,7 +112,7 @@ class ShardScorer:
         """Documents that share words with a held-out text, by row of the shard; `merge` places and words them."""
         if not self.held_out or not kept:
             return []
-        shared = _held_out(self.held_out, self.fields.text).check([document.text for document in kept.values()])
+        shared = held_out_texts(self.held_out, self.fields.text).check([document.text for document in kept.values()])
         return [
             Reject(shard.file.path, row, CONTAMINATED, run, document.id[:200])
             for (row, document), run in zip(kept.items(), shared)
@@ -126,7 +126,7 @@ def _batches(items: Iterator[Document | Reject], size: int) -> Iterator[list[Doc
 
 
 @lru_cache(maxsize=1)
-def _held_out(paths: tuple[str, ...], text: str | None) -> Contamination:
+def held_out_texts(paths: tuple[str, ...], text: str | None) -> Contamination:
     """The held-out texts, read once a worker; `text` is their field or template."""
     fields = Fields(text=text)
     items = (item for shard in plan(find(paths), fields) for item in read(shard, fields, "fail"))

@@ -16,7 +16,10 @@ from torch import Tensor
 from gotd.errors import InputError
 from gotd.transport.cost import Cost
 from gotd.transport.kernel import Kernel, Pass
+from gotd.transport.problem import Measure
 from gotd.transport.products import Products
+
+_ROWS = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,14 @@ class SoftMin:
             )
         kernel = Kernel(x.to(self.points), self.points, self.cost, products=products)
         return kernel.plan_pass(self.g, self.log_b, self.reg, a)
+
+    def received(self, whole: Measure) -> Tensor:
+        """The mass (m,) float64 that each target receives from a measure, which may lie in half precision."""
+        col = torch.zeros(len(self.g), dtype=torch.float64, device=self.g.device)
+        for start in range(0, len(whole), _ROWS):
+            points, weights = (part[start : start + _ROWS].to(self.points) for part in (whole.points, whole.weights))
+            col += self.plan_pass(points, weights).col
+        return col
 
     def to(self, device: torch.device | str) -> SoftMin:
         """The same potential on another device."""

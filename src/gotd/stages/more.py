@@ -1,8 +1,9 @@
-"""The reference as centroids, for f_PP: found on the sample of the fit, measured on five times as many documents.
+"""Five times as many documents of the reference as the fit is made on, to correct it by.
 
-Of all that a sample leaves to chance, how many documents stand behind each centroid moves the ranking most
-(docs/log.md). Reading more of them costs seconds where vectors cost little; a transformer would take as long again as
-for its fit, five times over, so its centroids stay those of the sample.
+The potentials are found on the sample. Of what that leaves to chance, how many documents stand behind each centroid of
+f_PP moves the ranking most, and then how much mass each target receives from f_PT (docs/log.md). Both are measured
+again on more documents: two Lloyd steps, and one Sinkhorn step. Reading them costs seconds where vectors cost little;
+a transformer would take as long again as for its fit, five times over, so its fit stays that of the sample.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from gotd.corpus import Document, Fields, File, OnError, Sampled, share_of_rows
 from gotd.encoders import Encoder
 from gotd.engine import Progress
 from gotd.stages.points import TextMass, masses, vectors_by
-from gotd.transport import Measure, Space, recentred, summarised
+from gotd.transport import Measure, Space
 
 TIMES = 5
 _BATCH = 2048
@@ -24,9 +25,8 @@ _SLACK = 2_000  # a share of the rows is drawn, not a number of them
 _CHEAP = ("lsa", "static", "lsa+static", "model2vec", "precomputed")
 
 
-def centroids_of(
+def more_of(
     base: Sampled,
-    points: Measure,
     files: Sequence[File],
     fields: Fields,
     encoder: Encoder,
@@ -36,17 +36,16 @@ def centroids_of(
     seed: int,
     on_error: OnError,
     progress: Progress,
-) -> Measure:
-    """The centroids (c, d) of the reference.
+) -> Measure | None:
+    """Points (n, d) in half precision, with weights; None where the sample is all there is, or vectors are dear.
 
     Args:
-        base: the sample that the fit is made on, and `points` (n, d) of its documents.
+        base: the sample that the fit is made on.
         files, fields: where there are more.
         text_mass: whether a document weighs one or its tokens.
     """
-    few = summarised(points, seed=seed)
     if base.rows <= len(base.documents) or not is_cheap(encoder):
-        return few
+        return None
     share = TIMES * len(base.documents) / base.rows
     # One block of half precision: it is given back whole, and rounds the means by less than the sample does.
     most = min(base.rows, TIMES * len(base.documents) + _SLACK)
@@ -62,7 +61,7 @@ def centroids_of(
             weights[rows] = each
         count += len(carried)
         progress("embedding more of the reference", count, most)
-    return recentred(few, Measure(found[:count], weights[:count] / weights[:count].sum()))
+    return Measure(found[:count], weights[:count] / weights[:count].sum())
 
 
 def is_cheap(encoder: Encoder) -> bool:

@@ -1,4 +1,4 @@
-"""The centroids of the reference: found on the sample, measured on more."""
+"""More of the reference than the sample: centroids are measured on it, and f_PT takes a step by it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gotd.corpus import find, sample
 from gotd.encoders.precomputed import Precomputed
 from gotd.engine import silent
 from gotd.stages.fit import fitted
-from gotd.stages.summary import centroids_of
+from gotd.stages.more import more_of
 from gotd.transport import Measure
 
 FIELDS = Fields(embedding="v")
@@ -51,7 +51,7 @@ def test_it_is_what_vectors_in_hand_give(pool: str, tmp_path: Path) -> None:
 
 
 def test_a_sample_that_is_the_whole_pool_is_read_once(pool: str, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("gotd.stages.summary.share_of_rows", None)
+    monkeypatch.setattr("gotd.stages.more.share_of_rows", None)
     assert len(fit(pool, tmp_path / "out", 250).repel.points) == 12
 
 
@@ -79,21 +79,32 @@ def test_a_transformer_reads_no_more_than_the_sample(pool: str) -> None:
     vectors = np.random.default_rng(1).normal(0, 1, (60, 4)).astype(np.float32)
     space = FitSettings().space(vectors)
 
-    def of(kind: str) -> Measure:
-        return centroids_of(
-            base,
-            Measure.of(space(vectors)),
-            find(pool),
-            Fields(),
-            Refusing(kind),
-            space,
-            text_mass="docs",
-            seed=0,
-            on_error="skip",
-            progress=silent,
-        )
+    def of(kind: str) -> Measure | None:
+        how: dict[str, Any] = {"text_mass": "docs", "seed": 0, "on_error": "skip", "progress": silent}
+        return more_of(base, find(pool), Fields(), Refusing(kind), space, **how)
 
-    weights = of("transformer").weights * 60
-    torch.testing.assert_close(weights, weights.round(), rtol=0, atol=1e-4)
+    assert of("transformer") is None
     with pytest.raises(AssertionError, match="asked for more"):
         of("lsa")
+
+
+def test_a_step_by_more_of_the_reference_serves_the_targets_better() -> None:
+    """The certificate over all of it falls; with the whole for `more` it is one more Sinkhorn step."""
+    rng = np.random.default_rng(2)
+    every, goals = (rng.normal(0, 1, (count, 8)).astype(np.float32) for count in (4000, 100))
+    settings = FitSettings(trim=0)
+    small, corrected = (fitted(Precomputed(8), every[:200], goals, settings, more=more) for more in (None, every))
+    points = small.space(every)
+    before, after = (each.priced(points, torch.full((4000,), 1 / 4000)).col for each in (small, corrected))
+    assert small.marginal_errors(before)[0] > 2 * corrected.marginal_errors(after)[0]
+    torch.testing.assert_close(corrected.attract.g, small.stepped(before).attract.g, rtol=0, atol=1e-5)
+
+
+def test_mass_is_received_in_parts_as_at_once() -> None:
+    rng = np.random.default_rng(3)
+    potential = fitted(Precomputed(4), *(rng.normal(0, 1, (n, 4)).astype(np.float32) for n in (50, 20)), FitSettings())
+    points, weights = torch.from_numpy(rng.normal(0, 1, (20_000, 4))).float(), torch.rand(20_000)
+    whole = Measure.of(points, weights)
+    col = potential.attract.received(Measure(points.half(), whole.weights))
+    torch.testing.assert_close(col, potential.attract.plan_pass(points, whole.weights).col, rtol=1e-3, atol=1e-6)
+    assert float(col.sum()) == pytest.approx(1, abs=1e-5)
