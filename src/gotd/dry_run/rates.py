@@ -35,8 +35,8 @@ from gotd.pricing import Pricer
 from gotd.selection.budget import estimated_tokens
 from gotd.selection.duplicates import Deduplicator, Mode
 from gotd.stages.fit import FitSettings, fitted
-from gotd.stages.points import vectors_of
 from gotd.stages.more import is_cheap
+from gotd.stages.points import vectors_of
 from gotd.transport import Measure, SoftMin
 
 _LEAST, _MOST = 0.2, 1.5  # seconds that one part is timed for

@@ -24,9 +24,9 @@ from gotd.errors import SettingsError
 from gotd.potential import Potential
 from gotd.selection.methods import GOTD, Method, check_method, fit_method
 from gotd.selection.several import Wanted, accounts, fit_terms
+from gotd.stages.more import more_of
 from gotd.stages.points import TextMass, masses
 from gotd.stages.samples import Samples, draw
-from gotd.stages.more import more_of
 from gotd.stages.targets import Aim, Targets, aims, check_aims, described, inputs_of
 from gotd.transfers import enough_memory, give_back
 from gotd.transport import Cost, Measure, Space, recentred, summarised

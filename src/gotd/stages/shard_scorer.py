@@ -25,9 +25,9 @@ from gotd.selection.tokens import Tokenizer, load_tokenizer
 from gotd.stages.addresses import Addresses
 from gotd.stages.arithmetic import priced_with
 from gotd.stages.embeddings import REUSED, Vectors, open_vectors
+from gotd.stages.more import is_cheap
 from gotd.stages.points import TextMass, masses, points_of
 from gotd.stages.scores import CONTAMINATED, own_column, schema_of
-from gotd.stages.more import is_cheap
 from gotd.stages.turns import new_lists, save_lists
 from gotd.transport import Products
 
