@@ -103,7 +103,7 @@ def test_deaths_one_after_another_are_not_the_shards(shards: list[Shard]) -> Non
 
 def test_a_worker_that_cannot_start_is_no_fault_of_a_shard(shards: list[Shard]) -> None:
     script = Script(stillborn=True)
-    with pytest.raises(GotdError, match=r"could not start: it was born dead\. Pass .* under `if __name__ ==") as caught:
+    with pytest.raises(GotdError, match=r"could not start: it was born dead\. Pass ") as caught:
         list(supervised(script, shards, 2))
     assert (script.alive, script.started, script.log) == (0, 2, [])
     assert "--executor inline" in str(caught.value)

@@ -141,6 +141,26 @@ def test_an_error_of_the_work_is_raised_here(
     assert tries(work.log) == [0]
 
 
+def test_a_script_without_a_guard_runs_once(shards: list[Shard], tmp_path: Path) -> None:
+    """Workers that imported it would run it again, and again in theirs."""
+    script = tmp_path / "script.py"
+    script.write_text(f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from pathlib import Path
+from works import Work
+from gotd.corpus import Fields, find, plan
+from gotd.engine import run
+print("begun")
+work = Work(Path({str(tmp_path / "log")!r}))
+ran = run(plan(find([{shards[0].file.path!r}]), Fields()), work, Path("parts"), "k", executor="processes", workers=2)
+print(len(ran.done), sys.modules["__main__"].__file__ == __file__)
+""")
+    ran = subprocess.run([sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert ran.stdout == "begun\n1 True\n"
+    assert ran.stderr == ""
+
+
 def test_workers_end_with_a_parent_that_is_killed(shards: list[Shard], tmp_path: Path) -> None:
     """In the midst of a shard, too: the pipe that the worker holds open is heard to close."""
     name = tmp_path / "pipe"

@@ -120,10 +120,7 @@ def _round(crew: Crew, shards: Sequence[Shard], count: int) -> Iterator[tuple[Sh
 def _give_up(death: Death, deaths: int, *, started: bool) -> None:
     """GotdError where a death is no shard's fault."""
     if not started:
-        raise GotdError(
-            f"a worker could not start: {death.reason}. Pass fewer --workers or --executor inline; from a script, call "
-            "gotd under `if __name__ == '__main__':`"
-        )
+        raise GotdError(f"a worker could not start: {death.reason}. Pass fewer --workers or --executor inline")
     if deaths == GIVE_UP:
         raise GotdError(
             f"{deaths} workers died one after another, the last: {death.reason}. Run the same command again with "

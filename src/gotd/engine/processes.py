@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from importlib import import_module
 from multiprocessing.connection import Connection, wait
+from types import ModuleType
 
 import pyarrow as pa
 
@@ -77,7 +78,8 @@ class _Process:
     def __init__(self, needed: str | None = None) -> None:
         self.pipe, theirs = _SPAWN.Pipe()
         self._process = _SPAWN.Process(target=_serve, args=(theirs, needed))
-        self._process.start()
+        with _without_main():
+            self._process.start()
         theirs.close()
 
     @property
@@ -117,6 +119,21 @@ class _Process:
         """Say something to the worker, if it lives."""
         with suppress(BrokenPipeError, ConnectionResetError):  # it died just now: `hear` says so
             self.pipe.send(message)
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """A process spawned within the block does not import the script that the parent runs.
+
+    It would for the sake of what a task may have been defined there, and no task is. A script that calls gotd without
+    `if __name__ == "__main__":` would begin anew in each worker, and that of the command line costs time.
+    """
+    script = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = script
 
 
 def _serve(pipe: Connection, needed: str | None) -> None:
