@@ -14,7 +14,7 @@ import torch
 import zstandard
 
 FOLDER = Path(__file__).resolve().parents[2] / "experiments" / "known_pretraining"
-MODULES = ("plan", "texts", "gpt", "choices", "run", "analyse")
+MODULES = ("plan", "texts", "gpt", "choices", "run", "analyse", "settings", "encoders")
 WORDS = {
     "meadow": "grass lark brook clover heifer thistle bee dew fence hay willow field",
     "harbour": "mast tide anchor gull rope hull deck net quay sail fog crate",
@@ -57,7 +57,8 @@ def data(tmp_path_factory):
             rows = [{**row, "title": str(number // 3)} for number, row in enumerate(rows)]
         write(f"candidates/{source}.jsonl.zst", rows)
     splits = ["train"] * 60 + ["test"] * 30
-    write("tasks/signals.jsonl.zst", [{"text": f"<< {text('abbey', 12)} >>", "split": split} for split in splits])
+    rows = [{"text": f"<< {text('abbey', 12)} >>", "split": split, "label": i % 3} for i, split in enumerate(splits)]
+    write("tasks/signals.jsonl.zst", rows)
     return folder
 
 
@@ -168,3 +169,17 @@ def test_the_tables_say_what_is_missing(parts, finished, tmp_path):
     told = (tmp_path / "table.md").read_text()
     assert "Missing cells: seed 0: 4." in told  # two targets, two budgets
     assert "| gotd as published |" in told
+
+
+def test_encoders_choose_within_the_budget(parts, finished, data, mlm, monkeypatch):
+    """General ones and those tuned on the target, with its labels and without."""
+    pytest.importorskip("wordllama")
+    encoders, plan = parts["encoders"], parts["plan"].TINY
+    monkeypatch.setattr(encoders, "POOL", 60)
+    run = parts["run"].Experiment(data, finished[0], plan, finished[0] / "cells.jsonl")
+    pool, lengths = run.pool(0)
+    tokens = {item.id: length for item, length in zip(pool[:60], lengths.tolist())}
+    found = dict(encoders.Encoders(mlm, data / "tasks").orders(run, "signals", 0))
+    assert list(found) == list(encoders.TITLES)
+    for ids in found.values():
+        assert sum(tokens[id] for id in ids) >= plan.budgets[0] > sum(tokens[id] for id in ids[:-1])
