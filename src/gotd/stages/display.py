@@ -228,7 +228,8 @@ def _remarks(found: Mapping[str, Any]) -> Iterator[Text]:
         yield Text(f"{counts['rejected']:,} of {counts['read']:,} rows rejected ({reasons}): see rejects.jsonl.")
     if unchecked := found.get("contamination", {}).get("unchecked"):
         of_all = f"{unchecked:,} of {found['contamination']['texts']:,} held-out texts"
-        yield Text(f"{of_all} have fewer than {SHORTEST} words: no candidate was compared with them.")
+        has = "has" if unchecked == 1 else "have"
+        yield Text(f"{of_all} {has} fewer than {SHORTEST} words: no candidate was compared with them.")
     if within := _targets_in_pool(found.get("inputs", {})):
         yield Text.assemble(
             ("The pool holds the target", "bold"),
