@@ -1,6 +1,6 @@
 """The selections of a comparison, each made once and shared by all cells that have it.
 
-vectors      once for each encoder that is no target's own (any but lsa), for all tasks and methods
+vectors      once for each encoder that is no target's own (any but lsa and lsa+static), for all tasks and methods
 fit, score   once for each task and method with its settings, and once a seed for methods that draw
 choose       once for each budget
 foretold     how far the selection lowers the distance to the target, by one yardstick for all rows: the potential of

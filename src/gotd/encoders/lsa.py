@@ -9,7 +9,7 @@ do: else one of five words would be its rarest word, and near whatever repeats t
 
 Differs from scikit-learn's `TfidfVectorizer` + `TruncatedSVD` in these points: words are hashed, so nothing
 grows with the vocabulary; a text is not scaled to unit length before the projection, for only directions
-count downstream; idf and V are one matrix of bytes with a scale a row, which is the whole fitted encoder and
+count downstream; idf and V are one matrix of bytes with a scale a row, which with p is the whole fitted encoder and
 part of the selector's file (6 MB for 25,000 mixed texts; float32 selects no better).
 """
 

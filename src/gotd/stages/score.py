@@ -36,7 +36,7 @@ from gotd.stages.scores import REJECTS, Merged, Scores, given_up, merge, repeats
 from gotd.stages.shard_scorer import ShardScorer, held_out_texts, loaded, own_columns
 from gotd.stages.turns import TurnScores, take_turns, told
 
-ASK_AT = 0.03  # below it the choice changes by less than half a per cent (docs/log.md)
+ASK_AT = 0.03  # below it the best 1 % change by about one in a hundred (docs/log.md)
 
 
 def score(

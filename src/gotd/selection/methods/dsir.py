@@ -15,7 +15,7 @@ weights are those of the authors' package, `data-selection`, to rounding. It dif
 - it takes several targets apart; here p is the mean of their shares, by weight.
 
 log w is a sum, not a mean: it grows with the length of a text, and noise of a few units seldom moves its rank.
-From file to score it takes 1.2 to 2.1 times gotd's seconds (docs/methods.md).
+From file to score it takes 1.3 to 2.1 times gotd's seconds (docs/methods.md).
 """
 
 from __future__ import annotations
