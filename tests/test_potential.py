@@ -154,6 +154,16 @@ def test_parts_that_are_not_there_are_not_made_up(settings: FitSettings, vectors
     assert np.array_equal(again.score(vectors), found.score(vectors))
 
 
+def test_texts_come_in_any_order_of_things(potential: Potential) -> None:
+    """As a list, a generator, or a column of a table; what is no text among them is named."""
+    texts = ["a b", "c", "b a c"]
+    wanted = potential.score(texts)
+    for given in ((text for text in texts), np.array(texts), np.array(texts, dtype=object)):
+        assert np.array_equal(potential.score(given), wanted)
+    with pytest.raises(InputError, match=r"item 1 is None\. Drop it"):
+        potential.score(["a", None])
+
+
 def test_one_string_is_not_a_list_of_texts(potential: Potential) -> None:
     with pytest.raises(InputError, match=r"score takes a list of texts; found one string\. Pass \[text\]"):
         potential.score("rare1 rare2")

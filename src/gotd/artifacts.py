@@ -204,13 +204,18 @@ def load_manifest(folder: Path | str, kind: str) -> dict[str, Any]:
     path = Path(folder) / MANIFEST
     if not path.exists():
         if not path.parent.is_dir():
-            raise ArtifactError(f"{folder}: no such folder; wanted one made by `gotd {kind}`")
+            raise ArtifactError(f"{folder}: no such folder; wanted one made by {_made_by(kind)}")
         state = "is unfinished; run its command again" if (Path(folder) / STARTED).exists() else "has none"
         raise ArtifactError(f"{folder}: wanted the {MANIFEST} of `gotd {kind}`; the folder {state}")
     manifest = read_json(path)
     if manifest.get("kind") != kind:
         raise ArtifactError(f"{folder} was made by `gotd {manifest.get('kind')}`; wanted one made by `gotd {kind}`")
     return manifest
+
+
+def _made_by(kind: str) -> str:
+    """The commands that leave such a folder."""
+    return "`gotd select` or `gotd choose`" if kind in ("select", "choose") else f"`gotd {kind}`"
 
 
 def _earlier(folder: Path) -> dict[str, Any] | None:
@@ -241,8 +246,17 @@ def _difference(earlier: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
             if then.get(name) != now.get(name):
                 if part == "inputs":
                     return f"the files of {name} differ"
-                return f"{name} was {then.get(name)!r} and is now {now.get(name)!r}"
+                return _change(name, then.get(name), now.get(name))
     return "its record differs"
+
+
+def _change(name: str, then: Any, now: Any) -> str:
+    """What changed, of a table of settings the first that did."""
+    if isinstance(then, dict) and isinstance(now, dict):
+        for key in [*now, *then]:
+            if then.get(key) != now.get(key):
+                return _change(f"{key} of {name}", then.get(key), now.get(key))
+    return f"{name} was {then!r} and is now {now!r}"
 
 
 def digest(value: Any) -> str:

@@ -13,6 +13,7 @@ A message is one line: where, what was found, what was wanted, and the remedy.
 from __future__ import annotations
 
 import re
+from numbers import Real
 
 
 class GotdError(Exception):
@@ -52,3 +53,10 @@ class MissingExtra(GotdError, ImportError):
     def __reduce__(self) -> tuple[type[MissingExtra], tuple[str, str, str]]:
         # A worker hands its errors to the parent pickled.
         return type(self), self._given
+
+
+def check_numbers(**given: object) -> None:
+    """SettingsError unless each value is a number: from Python anything may come."""
+    for name, value in given.items():
+        if isinstance(value, bool) or not isinstance(value, Real):
+            raise SettingsError(f"{name} is {value!r}; wanted a number, without quotes or a unit")

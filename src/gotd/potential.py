@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise, repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
@@ -116,7 +116,7 @@ class Potential:
         Raises:
             InputError: vectors of another length, or with NaN.
         """
-        if self.pricer is None or not isinstance(items, np.ndarray):
+        if self.pricer is None or not _are_vectors(items):
             return self.priced(self.points(items)).f.numpy()
         self._check(items)
         return several.scores(self.terms, self.pricer.vectors(items)).numpy()
@@ -202,12 +202,18 @@ class Potential:
 
     def points(self, items: Sequence[str] | NDArray[np.float32]) -> torch.Tensor:
         """Texts or raw vectors as points (n, d) of the space."""
-        if isinstance(items, np.ndarray):
+        if _are_vectors(items):
             vectors = items
         elif isinstance(items, str):
             raise InputError("score takes a list of texts; found one string. Pass [text]")
         else:
-            vectors = self.encoder.encode(items)
+            texts = list(items)
+            for number, text in enumerate(texts):
+                if not isinstance(text, str):
+                    raise InputError(
+                        f"score takes texts; item {number} is {text!r:.40}. Drop it, or put '' in its place"
+                    )
+            vectors = self.encoder.encode(texts)
         self._check(vectors)
         return self.space(vectors)
 
@@ -309,6 +315,11 @@ class Potential:
             settings=about["settings"],
             method=None if other is None else restore_method(other, _under(_METHOD, tensors)),
         )
+
+
+def _are_vectors(items: Sequence[str] | NDArray[np.float32]) -> TypeGuard[NDArray[np.float32]]:
+    """Whether these are numbers; an array may hold texts too, as a column of a table does."""
+    return isinstance(items, np.ndarray) and items.dtype.kind in "biuf"
 
 
 def encoder_for(spec: str, texts: Sequence[str], *, device: str = "auto", seed: int = 0) -> Encoder:

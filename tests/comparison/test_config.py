@@ -44,6 +44,7 @@ EDITS = {
     "debias: maybe": (13, 'debias: found "maybe", wanted true or false'),
     "lr: [1, 2]": (6, "lr: found a list, wanted one value"),
     "patience: 3": (6, "patience: unknown;"),
+    "coarse: lsa": (11, "coarse: unknown;"),
     "targt: more": (22, "targt: unknown; did you mean target?"),
     "perplexty: {": (20, "perplexty: unknown; did you mean perplexity?"),
     "max_doc: 3": (20, "max_doc: unknown; did you mean max_docs?"),
@@ -57,6 +58,7 @@ PLACES = {
     "debias": "debias: false",
     "lr": "lr: 1e-3",
     "patience": "lr: 1e-3",
+    "coarse": "rounds: 5",
     "targt": "target: more.jsonl:2",
     "perplexty": "perplexity: {",
     "max_doc": "max_docs: 3",
@@ -140,6 +142,21 @@ def test_the_example_of_the_docs_is_one(tmp_path: Path) -> None:
     found = read_comparison(path)
     check_rows(found)
     assert list(found.tasks[0].evaluate) == ["perplexity", "classify", "utility"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("kind: mean", "kind: meen", 'row near: nearest: kind is "meen"; wanted min or mean'),
+        ("rounds: 5", "rounds: 0", "row gotd, rounds: rounds is 0; wanted 1 or more"),
+        ("debias: false", "reg: -1", "row clean: reg is -1.0; wanted a positive fraction"),
+    ],
+)
+def test_a_row_that_cannot_run_is_named_before_any_work(before: str, after: str, said: str, tmp_path: Path) -> None:
+    found = read_comparison(written(tmp_path / "c.yaml", GOOD.replace(before, after, 1)))
+    with pytest.raises(SettingsError) as error:
+        check_rows(found)
+    assert str(error.value).startswith(said)
 
 
 def test_tasks_of_lm_eval_bring_their_data(tmp_path: Path) -> None:

@@ -8,14 +8,17 @@ import select
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import spawn
 from pathlib import Path
 
 import pytest
 
 from gotd.corpus import Shard
 from gotd.engine import Done, Ran, ahead, run
-from gotd.errors import GotdError
+from gotd.engine.processes import _without_main
+from gotd.errors import GotdError, SettingsError
 
 
 def tries(log: Path) -> list[int]:
@@ -159,6 +162,38 @@ print(len(ran.done), sys.modules["__main__"].__file__ == __file__)
     ran = subprocess.run([sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert ran.stdout == "begun\n1 True\n"
     assert ran.stderr == ""
+
+
+def test_what_others_start_meanwhile_imports_its_script(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the process that this thread starts within the block goes without, and nothing stays behind."""
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", "script.py", raising=False)
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None, raising=False)
+    known = spawn.get_preparation_data
+    with _without_main():
+        mine = spawn.get_preparation_data("mine")
+        with ThreadPoolExecutor(1) as pool:
+            theirs = pool.submit(spawn.get_preparation_data, "theirs").result()
+    assert "init_main_from_path" not in mine
+    assert theirs["init_main_from_path"].endswith("script.py")
+    assert spawn.get_preparation_data is known
+
+
+def test_a_daemon_does_the_work_itself(shards: list[Shard], works, tmp_path: Path, monkeypatch) -> None:
+    """A worker of multiprocessing.Pool may have no children."""
+    monkeypatch.setattr(multiprocessing.current_process(), "_config", {"daemon": True})
+    work = works.Work(tmp_path / "log")
+    assert len(run(shards, work, tmp_path / "parts", "key", workers=2).done) == len(shards)
+    assert {int(line.split()[1]) for line in loads(work.log)} == {os.getpid()}
+    with pytest.raises(SettingsError, match="a daemon process may start none; pass inline"):
+        run(shards, work, tmp_path / "more", "key", executor="processes")
+
+
+@pytest.mark.parametrize("workers", [0, -1, "2", 1.5, True])
+def test_a_number_of_workers_that_is_none_is_refused(
+    workers: object, shards: list[Shard], works, tmp_path: Path
+) -> None:
+    with pytest.raises(SettingsError, match="wanted 1 or more processes, or None"):
+        run(shards, works.Work(tmp_path / "log"), tmp_path / "parts", "key", workers=workers)
 
 
 def test_workers_end_with_a_parent_that_is_killed(shards: list[Shard], tmp_path: Path) -> None:

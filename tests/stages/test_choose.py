@@ -176,7 +176,7 @@ def test_rounds_go_up_to_the_mix_that_follows(scored: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ({"mix": "often"}, "mix is often; wanted a share above 0 and at most 1, or auto"),
+        ({"mix": "often"}, "mix is 'often'; wanted a share above 0 and at most 1, or auto"),
         ({"mix": 0.2, "warm_up": gotd.WarmUp(epochs=3)}, r"decide --mix auto; found mix 0\.2. Leave out either"),
     ],
 )

@@ -275,6 +275,15 @@ def test_rejects_are_counted_by_reason(shown: Show) -> None:
     assert "1,300 of 12,300 rows rejected (50 bad-utf8, 1,250 text-missing): see rejects.jsonl." in lines
 
 
+def test_rejected_rows_of_a_target_are_said(shown: Show) -> None:
+    of = {"target": {"rows": 200, "fitted": 60, "rejected": 140}, "reference": {"rows": 9, "fitted": 8, "rejected": 1}}
+    lines = shown(fit={"counts": of})
+    assert "140 of 200 rows of the target rejected: see rejects.jsonl." in lines
+    assert not any("1 of 9" in line for line in lines)
+    of["avoid"] = {"rows": 30, "fitted": 28, "rejected": 2}
+    assert "2 of 30 rows of what is to be left rejected: see rejects.jsonl." in shown(fit={"counts": of})
+
+
 def test_held_out_texts_too_short_to_look_for_are_counted(shown: Show) -> None:
     said = "3 of 40 held-out texts have fewer than 5 words: no candidate was compared with them."
     assert said in shown(contamination={"texts": 40, "unchecked": 3})
@@ -282,8 +291,8 @@ def test_held_out_texts_too_short_to_look_for_are_counted(shown: Show) -> None:
 
 
 def test_a_target_that_is_part_of_the_pool_is_said(shown: Show) -> None:
-    inputs = {"candidates": ["a.jsonl 11", "b.jsonl 22"], "target": ["b.jsonl 22"]}
-    said = "The pool holds the target: b.jsonl; its own documents are near it. Leave it out of the candidates."
+    inputs = {"candidates": ["a.jsonl 11", "b.jsonl 22"], "target": ["copy of b.jsonl 22"]}
+    said = "The pool holds the target: copy of b.jsonl; its own documents are near it. Leave it out of the candidates."
     assert said in shown(inputs=inputs)
     assert not any("pool holds" in line for line in shown(inputs={**inputs, "target": ["b.jsonl 33"]}))
 

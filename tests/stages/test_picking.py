@@ -172,6 +172,8 @@ class TestRounds:
         ({"max_per_source": "lots"}, 'the cap of a source is "lots"'),
         ({"max_per_source": "1%"}, "less than one document"),
         ({"mix": 0}, "mix is 0"),
+        ({"mix": "0.1"}, "mix is '0.1'; wanted a share"),
+        ({"shortlist": "10x"}, "shortlist is '10x'; wanted a number"),
     ],
 )
 def test_bad_settings_are_named_before_anything_is_read(change, message: str, corpora, tmp_path: Path) -> None:

@@ -250,3 +250,12 @@ def test_candidates_that_give_away_the_test_are_rejected(corpora, write, rows, t
     assert counts["read"] == 32 == counts["selected"] + counts["not_selected"] + counts["rejected"]
     assert found.manifest["inputs"]["held_out"]
     assert found.manifest["contamination"] == {"texts": 2, "unchecked": 1}
+
+
+def test_a_held_out_row_that_cannot_be_read_is_named(corpora, write, tmp_path: Path) -> None:
+    """To skip it, as a bad candidate is, would leave it out of the test without a word."""
+    test = write("test.jsonl", [{"text": "fine words of a test"}, {"text": " "}])
+    with pytest.raises(InputError) as error:
+        gotd.select(corpora.pool, corpora.target, "5docs", tmp_path / "out", held_out=test, workers=1)
+    assert str(error.value).startswith(f"{test}:2: found a blank text")
+    assert "--on-error" not in str(error.value)

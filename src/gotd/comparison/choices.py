@@ -22,6 +22,7 @@ from gotd.comparison.plan import Cell, Plan, fields_of, targets_of
 from gotd.corpus import Fields
 from gotd.corpus.temporary import Replacement
 from gotd.engine import Progress, silent
+from gotd.errors import SettingsError
 from gotd.pipeline import IN_DOMAIN_SOURCES, fit_settings
 from gotd.potential import Potential
 from gotd.stages.choose import check_rounds, choose
@@ -260,4 +261,7 @@ def check_rows(config: Config) -> None:
     """SettingsError where the settings of a row do not fit, before any work."""
     for row in config.methods:
         if config.method(row) != NONE:
-            rule(config, row)
+            try:
+                rule(config, row)
+            except SettingsError as error:
+                raise SettingsError(f"row {row}: {error}") from error

@@ -71,6 +71,7 @@ _TABLES = ("select", "warmup", "finetune", "methods", "tasks")
 _NOT_OF_A_METHOD = (
     *("candidates", "target", "budget", "output", "reference", "held_out", "seed", "fields", "target_fields", "format"),
     *("on_error", "workers", "executor", "device", "overwrite", "progress", "warm_up", "target_shares", "avoid"),
+    *("coarse", "fine", "probe", "embeddings", "keep_embeddings"),
 )
 _NOT_OF_AN_EVALUATION = (
     *("model", "data", "fields", "text_field", "pair_field", "device", "seed", "on_error", "progress", "output"),

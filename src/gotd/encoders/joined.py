@@ -2,8 +2,8 @@
 
     x(text) = [ unit(lsa(text) - mean lsa), unit(static(text) - mean static) ]        means over the fit texts
 
-LSA knows the words of this very corpus, the static vectors what words mean elsewhere: of a planted source of short texts
-both find more than either, but not so in training (docs/choosing.md). It costs the speed of `static`.
+LSA knows the words of this very corpus, the static vectors what words mean elsewhere: of a planted source of short
+texts both find more than either, but not so in training (docs/choosing.md). It costs the speed of `static`.
 """
 
 from __future__ import annotations

@@ -16,8 +16,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from importlib import import_module
+from multiprocessing import spawn
 from multiprocessing.connection import Connection, wait
-from types import ModuleType
+from typing import Any
 
 import pyarrow as pa
 
@@ -27,6 +28,7 @@ from gotd.engine.parts import Done, Task
 from gotd.engine.threads import name_one_thread, settle_threads
 
 _SPAWN = multiprocessing.get_context("spawn")
+_STARTING = threading.Lock()
 _AHEAD: ContextVar[list[_Process] | None] = ContextVar("ahead", default=None)
 
 
@@ -126,14 +128,24 @@ def _without_main() -> Iterator[None]:
     """A process spawned within the block does not import the script that the parent runs.
 
     It would for the sake of what a task may have been defined there, and no task is. A script that calls gotd without
-    `if __name__ == "__main__":` would begin anew in each worker, and that of the command line costs time.
+    `if __name__ == "__main__":` would begin anew in each worker, and that of the command line costs time. What other
+    threads start meanwhile is told all, as ever.
     """
-    script = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = script
+    thread = threading.get_ident()
+
+    def told(name: str) -> dict[str, Any]:
+        about: dict[str, Any] = whole(name)
+        if threading.get_ident() == thread:
+            about = {key: value for key, value in about.items() if not key.startswith("init_main")}
+        return about
+
+    with _STARTING:
+        whole = spawn.get_preparation_data
+        spawn.get_preparation_data = told
+        try:
+            yield
+        finally:
+            spawn.get_preparation_data = whole
 
 
 def _serve(pipe: Connection, needed: str | None) -> None:

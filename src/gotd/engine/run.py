@@ -12,6 +12,7 @@ something else. Who calls the function changes no bit of a part: every worker ha
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
@@ -68,6 +69,7 @@ def run(
         gpu: whether the work is quicker with a GPU, of which Ray then gives each worker its part.
     """
     check_executor(executor)
+    check_workers(workers)
     folder.mkdir(parents=True, exist_ok=True)
     part = Part(work, folder, key)
     found: dict[int, Done | Lost] = {}
@@ -116,6 +118,12 @@ def check_executor(executor: str | None) -> None:
         check_extra()
 
 
+def check_workers(workers: int | None) -> None:
+    """Refuse a number of processes that can be none."""
+    if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 1):
+        raise SettingsError(f"workers is {workers!r}; wanted 1 or more processes, or None for one a core")
+
+
 def size(shard: Shard) -> int:
     """Bytes to read, about; of Parquet, row groups."""
     if shard.stop < 0:
@@ -150,5 +158,8 @@ def _count(workers: int | None, shards: int) -> int:
 
 
 def _by_processes(executor: Executor | None, count: int) -> bool:
-    """Whether others do the work, on this machine."""
-    return executor == "processes" or (executor is None and count > 1)
+    """Whether others do the work, on this machine; a daemon, such as those of multiprocessing.Pool, may start none."""
+    daemon = multiprocessing.current_process().daemon
+    if executor == "processes" and daemon:
+        raise SettingsError("executor is processes, and a daemon process may start none; pass inline, or leave it out")
+    return executor == "processes" or (executor is None and count > 1 and not daemon)

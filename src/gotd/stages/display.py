@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from gotd.stages.size import Sizes
 
 PULL_WARNS_AT = 0.15  # clean targets were seen to stay below 0.1, strays to reach 0.15 to 0.25 (docs/trim.md)
+_OF_GOAL = {"target": "of the target", "avoid": "of what is to be left"}
 _TEXT_WIDTH = 100
 _SOURCE_WIDTH = 40
 _NUMBERS_WIDTH = 60  # of all columns beside a source
@@ -226,6 +227,11 @@ def _remarks(found: Mapping[str, Any]) -> Iterator[Text]:
     if counts["rejected"]:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(found["rejects"].items()))
         yield Text(f"{counts['rejected']:,} of {counts['read']:,} rows rejected ({reasons}): see rejects.jsonl.")
+    for name, of in found.get("fit", {}).get("counts", {}).items():
+        if name != "reference" and of["rejected"]:
+            yield Text.assemble(
+                (f"{of['rejected']:,} of {of['rows']:,} rows {_OF_GOAL[name]} rejected", "bold"), ": see rejects.jsonl."
+            )
     if unchecked := found.get("contamination", {}).get("unchecked"):
         of_all = f"{unchecked:,} of {found['contamination']['texts']:,} held-out texts"
         has = "has" if unchecked == 1 else "have"
@@ -256,9 +262,9 @@ def _remarks(found: Mapping[str, Any]) -> Iterator[Text]:
 
 
 def _targets_in_pool(inputs: Mapping[str, Sequence[str]]) -> list[str]:
-    """Files of the target that are candidates too, by path and content."""
-    pool = set(inputs.get("candidates", ()))
-    return [line.rpartition(" ")[0] for line in inputs.get("target", ()) if line in pool]
+    """Files of the target that are candidates too, by their content."""
+    pool = {line.rpartition(" ")[2] for line in inputs.get("candidates", ())}
+    return [path for path, _, digest in (line.rpartition(" ") for line in inputs.get("target", ())) if digest in pool]
 
 
 def _kept_by_tiers(told: Mapping[str, Any]) -> str:

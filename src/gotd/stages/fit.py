@@ -20,7 +20,7 @@ from gotd.corpus import Fields, Inputs, OnError, RejectWriter, find
 from gotd.encoders import Encoder
 from gotd.encoders.weights import transport_device
 from gotd.engine import Progress, silent
-from gotd.errors import SettingsError
+from gotd.errors import SettingsError, check_numbers
 from gotd.potential import Potential
 from gotd.selection.methods import GOTD, Method, check_method, fit_method
 from gotd.selection.several import Wanted, accounts, fit_terms
@@ -70,6 +70,8 @@ class FitSettings:
     trim: float = 0.02
 
     def __post_init__(self) -> None:
+        check_numbers(reg=self.reg, trim=self.trim, whiten=self.whiten, remove_top=self.remove_top, seed=self.seed)
+        check_numbers(fit_sample=self.fit_sample, target_sample=self.target_sample)
         check_method(self.method, self.method_options)
         if not 0 <= self.trim < 0.5:
             raise SettingsError(f"trim is {self.trim:g}; wanted a share of the target, from 0 to below 0.5")

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import torch
 
 from gotd.corpus import Document, Fields, OnError, Reject, RejectWriter, Shard, find, plan, read
+from gotd.errors import InputError
 from gotd.potential import Potential, Priced
 from gotd.selection.budget import estimated_tokens
 from gotd.selection.contamination import Contamination
@@ -129,8 +130,14 @@ def _batches(items: Iterator[Document | Reject], size: int) -> Iterator[list[Doc
 def held_out_texts(paths: tuple[str, ...], text: str | None) -> Contamination:
     """The held-out texts, read once a worker; `text` is their field or template."""
     fields = Fields(text=text)
-    items = (item for shard in plan(find(paths), fields) for item in read(shard, fields, "fail"))
-    return Contamination(item.text for item in items if isinstance(item, Document))
+
+    def texts() -> Iterator[str]:
+        for item in (item for shard in plan(find(paths), fields) for item in read(shard, fields, "skip")):
+            if isinstance(item, Reject):
+                raise InputError(f"{item.message} A held-out text that is not read would not be looked for.")
+            yield item.text
+
+    return Contamination(texts())
 
 
 @lru_cache(maxsize=1)

@@ -47,9 +47,14 @@ class AllTarget:
         return {}
 
 
-def fit(samples: Samples, seed: int, options: Mapping[str, Any]) -> AllTarget:
+def checked(options: Mapping[str, Any]) -> dict[str, Any]:
     """No options."""
-    read_options(AllTarget.name, options, OPTIONS)
+    return read_options(AllTarget.name, options, OPTIONS)
+
+
+def fit(samples: Samples, seed: int, options: Mapping[str, Any]) -> AllTarget:
+    """With the options that `checked` knows."""
+    checked(options)
     return AllTarget(seed)
 
 

@@ -80,12 +80,18 @@ class DSIR:
         return {"log_ratio": self.log_ratio}
 
 
-def fit(samples: Samples, seed: int, options: Mapping[str, Any]) -> DSIR:
+def checked(options: Mapping[str, Any]) -> dict[str, Any]:
     """Options: `noise`, true (default) or false; `buckets`, 10000."""
-    chosen = read_options(DSIR.name, options, OPTIONS)
-    buckets = int(positive(DSIR.name, "buckets", chosen["buckets"]))
-    if not buckets <= 1 << 24:
-        raise SettingsError(f"dsir: buckets is {buckets}; wanted {1 << 24} at most")
+    found = read_options(DSIR.name, options, OPTIONS)
+    if not positive(DSIR.name, "buckets", found["buckets"]) <= 1 << 24:
+        raise SettingsError(f"dsir: buckets is {found['buckets']}; wanted {1 << 24} at most")
+    return found
+
+
+def fit(samples: Samples, seed: int, options: Mapping[str, Any]) -> DSIR:
+    """With the options that `checked` knows."""
+    chosen = checked(options)
+    buckets = int(chosen["buckets"])
     target = _pooled(samples, buckets)
     reference = _shares(samples.reference_texts, buckets, "reference")
     ratio = np.log(target + _FLOOR) - np.log(reference + _FLOOR)

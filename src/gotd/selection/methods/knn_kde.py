@@ -171,7 +171,7 @@ class KnnKde:
         }
 
 
-def fit(samples: Samples, seed: int, options: Mapping[str, Any]) -> KnnKde:
+def checked(options: Mapping[str, Any]) -> dict[str, Any]:
     """Options: `alpha` (0.5) and `c` (5), near against spread; `sigma` (0.75), within which documents are duplicates;
     `pool`, its documents (as many as the sample); `sample` (4000), documents to see duplicates in; `noise` (false)."""
     chosen = read_options(KnnKde.name, options, OPTIONS)
@@ -181,6 +181,12 @@ def fit(samples: Samples, seed: int, options: Mapping[str, Any]) -> KnnKde:
         raise SettingsError(f"knn-kde: alpha is {chosen['alpha']}; wanted above 0, and at most 1")
     if not chosen["pool"] >= 0:
         raise SettingsError(f"knn-kde: pool is {chosen['pool']}; wanted the number of documents in the pool")
+    return chosen
+
+
+def fit(samples: Samples, seed: int, options: Mapping[str, Any]) -> KnnKde:
+    """With the options that `checked` knows."""
+    chosen = checked(options)
     reference, texts = samples.reference, samples.reference_texts
     if len(texts) != len(reference):
         raise InputError(f"knn-kde: {len(texts)} texts for {len(reference)} points of the reference; wanted one each")

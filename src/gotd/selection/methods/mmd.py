@@ -82,11 +82,18 @@ class GaussianMMD:
         return {"points": self.points, "signed": self.signed}
 
 
-def fit(samples: Samples, seed: int, options: Mapping[str, Any]) -> LinearMMD | GaussianMMD:
+def checked(options: Mapping[str, Any]) -> dict[str, Any]:
     """Options: `kernel`, linear (default) or gaussian; `sample`, documents of the reference for gaussian (2000)."""
-    chosen = read_options("mmd", options, OPTIONS)
-    kernel = one_of("mmd", "kernel", chosen["kernel"], KERNELS)
-    positive("mmd", "sample", chosen["sample"])
+    found = read_options("mmd", options, OPTIONS)
+    one_of("mmd", "kernel", found["kernel"], KERNELS)
+    positive("mmd", "sample", found["sample"])
+    return found
+
+
+def fit(samples: Samples, seed: int, options: Mapping[str, Any]) -> LinearMMD | GaussianMMD:
+    """With the options that `checked` knows."""
+    chosen = checked(options)
+    kernel = chosen["kernel"]
     reference, target = samples.reference, samples.target
     if kernel == "linear":
         means = [side.weights.double() @ side.points.double() for side in (reference, target)]

@@ -52,9 +52,16 @@ class Nearest:
         return {"targets": self.targets}
 
 
-def fit(samples: Samples, seed: int, options: Mapping[str, Any]) -> Nearest:
+def checked(options: Mapping[str, Any]) -> dict[str, Any]:
     """Options: `kind`, min (default) or mean."""
-    kind = one_of(Nearest.name, "kind", read_options(Nearest.name, options, OPTIONS)["kind"], KINDS)
+    found = read_options(Nearest.name, options, OPTIONS)
+    one_of(Nearest.name, "kind", found["kind"], KINDS)
+    return found
+
+
+def fit(samples: Samples, seed: int, options: Mapping[str, Any]) -> Nearest:
+    """With the options that `checked` knows."""
+    kind = checked(options)["kind"]
     target = samples.target
     if kind == "mean":
         mean = target.weights.double() @ target.points.double()

@@ -31,11 +31,12 @@ KNOWN_METHODS = tuple(_HOMES)
 
 
 def check_method(name: str, options: Mapping[str, Any] | None = None) -> None:
-    """SettingsError unless `name` is gotd's own or one of KNOWN_METHODS, and takes options of these names and types."""
+    """SettingsError unless `name` is gotd's own or one of KNOWN_METHODS, and takes these options."""
     home = None if name == GOTD else _home(name)
-    if options:
-        known = {} if home is None else import_module(f"gotd.selection.methods.{home}").OPTIONS
-        read_options(name, options, known)
+    if options and home is None:
+        read_options(name, options, {})
+    elif options:
+        import_module(f"gotd.selection.methods.{home}").checked(options)
 
 
 def fit_method(

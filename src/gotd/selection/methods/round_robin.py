@@ -71,11 +71,18 @@ class RoundRobin:
         return {"targets": self.targets, "reach": self.reach}
 
 
-def fit(samples: Samples, seed: int, options: Mapping[str, Any]) -> RoundRobin:
+def checked(options: Mapping[str, Any]) -> dict[str, Any]:
     """Options: `length`, how many candidates are listed for each target; 0, the default, lists two million in all."""
-    length = int(read_options(RoundRobin.name, options, OPTIONS)["length"])
-    if not length >= 0:
-        raise SettingsError(f"round-robin: length is {length}; wanted a number of documents, or 0 for the default")
+    found = read_options(RoundRobin.name, options, OPTIONS)
+    if not found["length"] >= 0:
+        given = found["length"]
+        raise SettingsError(f"round-robin: length is {given}; wanted a number of documents, or 0 for the default")
+    return found
+
+
+def fit(samples: Samples, seed: int, options: Mapping[str, Any]) -> RoundRobin:
+    """With the options that `checked` knows."""
+    length = int(checked(options)["length"])
     targets = samples.target.points[samples.target.weights > 0].float()
     length = length or max(_SHORTEST, _ENTRIES // len(targets))
     reference = samples.reference.points

@@ -42,9 +42,14 @@ class Uniform:
         return {}
 
 
-def fit(samples: Samples, seed: int, options: Mapping[str, Any]) -> Uniform:
+def checked(options: Mapping[str, Any]) -> dict[str, Any]:
     """No options."""
-    read_options(Uniform.name, options, OPTIONS)
+    return read_options(Uniform.name, options, OPTIONS)
+
+
+def fit(samples: Samples, seed: int, options: Mapping[str, Any]) -> Uniform:
+    """With the options that `checked` knows."""
+    checked(options)
     return Uniform(seed)
 
 
