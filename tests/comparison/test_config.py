@@ -150,6 +150,7 @@ def test_the_example_of_the_docs_is_one(tmp_path: Path) -> None:
         ("kind: mean", "kind: meen", 'row near: nearest: kind is "meen"; wanted min or mean'),
         ("rounds: 5", "rounds: 0", "row gotd, rounds: rounds is 0; wanted 1 or more"),
         ("debias: false", "reg: -1", "row clean: reg is -1.0; wanted a positive fraction"),
+        ("debias: false", "tokenizer: nofile.json", "row clean: "),
     ],
 )
 def test_a_row_that_cannot_run_is_named_before_any_work(before: str, after: str, said: str, tmp_path: Path) -> None:

@@ -302,6 +302,7 @@ def test_a_target_that_is_part_of_the_pool_is_said(shown: Show) -> None:
     [
         ({"duplicates": 1_200}, "1,200 documents repeat a better one and were passed over: see duplicates.parquet."),
         ({"filled": False}, "The budget is not full: "),
+        ({"filled": False, "settings": {"max_per_source": "9%"}}, "add candidates, or raise --max-per-source."),
         ({"transport": moved(rounds_needed=4)}, "try --rounds 4."),
         ({"transport": moved(rounds_needed=4), "rounds": [{}] * 3}, "try --rounds 4."),
     ],

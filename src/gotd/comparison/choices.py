@@ -25,6 +25,7 @@ from gotd.engine import Progress, silent
 from gotd.errors import SettingsError
 from gotd.pipeline import IN_DOMAIN_SOURCES, fit_settings
 from gotd.potential import Potential
+from gotd.selection.tokens import identity
 from gotd.stages.choose import check_rounds, choose
 from gotd.stages.domains import domains
 from gotd.stages.embeddings import Kept, can_be_shared
@@ -262,6 +263,6 @@ def check_rows(config: Config) -> None:
     for row in config.methods:
         if config.method(row) != NONE:
             try:
-                rule(config, row)
+                identity(rule(config, row).scoring.get("tokenizer"))
             except SettingsError as error:
                 raise SettingsError(f"row {row}: {error}") from error

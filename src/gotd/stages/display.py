@@ -247,6 +247,8 @@ def _remarks(found: Mapping[str, Any]) -> Iterator[Text]:
     if not found["filled"]:
         add = "candidates" if found.get("from_target") is None else "to the target"
         add = "candidates, or pass a longer --shortlist" if found.get("tiers") else add
+        if found.get("settings", {}).get("max_per_source"):
+            add = f"{add}, or raise --max-per-source"
         nothing_more = f"duplicates and caps left nothing more to choose; add {add}"
         yield Text.assemble(("The budget is not full", "bold"), f": {nothing_more}.")
     turns = found.get("turns")
