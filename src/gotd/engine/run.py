@@ -16,6 +16,7 @@ import multiprocessing
 from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -120,7 +121,7 @@ def check_executor(executor: str | None) -> None:
 
 def check_workers(workers: int | None) -> None:
     """Refuse a number of processes that can be none."""
-    if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 1):
+    if workers is not None and (isinstance(workers, bool) or not isinstance(workers, Integral) or workers < 1):
         raise SettingsError(f"workers is {workers!r}; wanted 1 or more processes, or None for one a core")
 
 
