@@ -100,6 +100,14 @@ def test_a_step_by_more_of_the_reference_serves_the_targets_better() -> None:
     torch.testing.assert_close(corrected.attract.g, small.stepped(before).attract.g, rtol=0, atol=1e-5)
 
 
+def test_what_is_not_debiased_is_fitted_on_its_sample_alone() -> None:
+    rng = np.random.default_rng(4)
+    every, goals = (rng.normal(0, 1, (count, 8)).astype(np.float32) for count in (400, 30))
+    settings = FitSettings(debias=False)
+    small, more = (fitted(Precomputed(8), every[:100], goals, settings, more=given) for given in (None, every))
+    assert torch.equal(small.attract.g, more.attract.g)
+
+
 def test_mass_is_received_in_parts_as_at_once() -> None:
     rng = np.random.default_rng(3)
     potential = fitted(Precomputed(4), *(rng.normal(0, 1, (n, 4)).astype(np.float32) for n in (50, 20)), FitSettings())

@@ -253,9 +253,9 @@ def fitted_to(
 
     It is solved on `device`, and lies on the CPU.
     """
-    source, summary = reference.to(device), None
-    if more is not None and settings.debias:
-        summary = recentred(summarised(source, seed=settings.seed), more)
+    source = reference.to(device)
+    more = more if settings.debias else None  # the published setting is that of its sample
+    summary = None if more is None else recentred(summarised(source, seed=settings.seed), more)
     terms, repel, quality = fit_terms(
         source,
         [each.to(device) for each in wanted],
