@@ -10,7 +10,8 @@ each number of workers. The whole has the fit besides, which costs the same for 
 - each run is a process of its own, `gotd.select`: end to end is from its start to its end; memory is the peak of the
   whole tree by PSS, seen every 0.1 s, the processes of Ray included (end_to_end.py).
 - the score stage is timed by gotd itself. Its workers start while the fit runs, so their start is in the whole, not in
-  the stage; those of Ray, and Ray itself, start in the stage.
+  the stage; those of Ray, and Ray itself, start in the stage. What each pool has more than the one before it has no
+  start in it, and its rate is told beside.
 - on a machine that does other work too, trust documents a CPU second rather than those of the clock.
 """
 
@@ -22,7 +23,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 
 from end_to_end import CHARS, TARGET_DOCUMENTS, Measured, run_gotd
@@ -78,14 +79,38 @@ def rows(runs: Sequence[Run]) -> list[list[str]]:
 
 
 def verdicts(runs: Sequence[Run]) -> list[str]:
-    """How far each way is from linear."""
+    """How far each way is from linear: the whole stage, and what each pool has more than the one before it."""
     said = []
     for way in dict.fromkeys(run.way for run in runs):
-        rates = [run.rate for run in runs if run.way == way]
-        spread = max(rates) / min(rates) - 1
+        series = [run for run in runs if run.way == way]
+        spread = _spread([run.rate for run in series])
         met = "met" if spread <= GOAL else "MISSED"
         said.append(f"{way}: documents/s in the score stage differ by {spread:.1%}, goal {GOAL:.0%}: {met}")
+        if len(series) > 2:
+            more = _further(series)
+            rates, start = ", ".join(f"{rate:,.0f}" for rate in more), _start(series)
+            said.append(f"{way}: of the further documents alone {rates}: {_spread(more):.1%}; start {start:.1f} s")
     return said
+
+
+def _further(series: Sequence[Run]) -> list[float]:
+    """Documents a second of those that a pool has more than the one before it: a start takes no part in it."""
+    return [
+        (larger.whole.documents - smaller.whole.documents) / (larger.scoring - smaller.scoring)
+        for smaller, larger in pairwise(series)
+    ]
+
+
+def _start(series: Sequence[Run]) -> float:
+    """Seconds of the score stage for no documents: on the line through the smallest and the largest pool."""
+    small, large = series[0], series[-1]
+    slope = (large.scoring - small.scoring) / (large.whole.documents - small.whole.documents)
+    return small.scoring - slope * small.whole.documents
+
+
+def _spread(rates: Sequence[float]) -> float:
+    """The fastest over the slowest, less one."""
+    return max(rates) / min(rates) - 1
 
 
 def check_disk(folder: Path, documents: int) -> None:

@@ -23,13 +23,13 @@ import torch
 from choices import METHODS, choices
 from gpt import GPT, encoded, item_bits, pretrained, train, windows
 from numpy.typing import NDArray
-from plan import LARGE, TINY, TUNING, Plan
+from plan import LARGE, MEDIUM, TINY, TUNING, Plan
 from texts import Text, deal
 from threadpoolctl import threadpool_limits
 from tokenizers import Tokenizer
 
 RATES = (3e-4, 1e-3, 3e-3)
-SIZES = {"small": Plan(), "large": LARGE, "tiny": TINY}
+SIZES = {"small": Plan(), "medium": MEDIUM, "large": LARGE, "tiny": TINY}
 NOTHING = "no warm-up"
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "known_pretraining"
 
