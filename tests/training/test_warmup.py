@@ -148,6 +148,18 @@ def test_a_budget_in_tokens(gpt: Path, data: str, tmp_path: Path) -> None:
         assert abs(found["tokens"]["seen"] - budget) < 32
 
 
+def test_no_step_is_left_without_a_token_to_guess(gpt: Path, write, text, tmp_path: Path) -> None:
+    """One token more than two windows hold: it is the last text's EOS, and a batch of it alone would have no loss."""
+    tokenizer = load_tokenizer(str(gpt))
+    ids = tokenizer(" ".join(text(i, True, 12) for i in range(8)), add_special_tokens=False)["input_ids"]
+    whole = tokenizer.decode(ids[:64])
+    assert tokenizer(whole, add_special_tokens=False)["input_ids"] == ids[:64]
+    data = write("exact.jsonl", [{"text": whole}])
+    found = warmup(str(gpt), data, tmp_path / "warm", **{**QUICK, "batch": 1}).manifest
+    assert (found["windows"]["data"], found["tokens"]["seen"]) == (2, 64)
+    assert found["loss"]["training"]["last"] > 0
+
+
 def test_low_rank_factors_merge_into_the_model_and_stand_alone_too(gpt: Path, data: str, tmp_path: Path) -> None:
     from peft import PeftModel
     from transformers import AutoModelForCausalLM

@@ -3,7 +3,8 @@
 causal: the tokens of all documents, each followed by EOS, cut every `length` tokens
 masked: the same with SEP, cut every `length - 2`, each piece between CLS and SEP; 15 % of its tokens are to guess
 
-The last window is as long as what is left. Nothing else is dropped or padded.
+The last window is as long as what is left. Nothing else is dropped or padded, but an EOS that would be a causal window
+by itself: nothing stands before it, and a step of it alone would have no loss.
 """
 
 from __future__ import annotations
@@ -57,6 +58,8 @@ def pack(texts: Sequence[str], tokenizer: Any, kind: Kind, length: int) -> Windo
     if len(stream) == len(texts):
         raise InputError(f"the {len(texts)} texts hold no token; pass texts with words")
     body = length - len(first) - len(last)
+    if kind == "causal" and len(stream) % body == 1:
+        stream = stream[:-1]
     count = -(-len(stream) // body)
     ids = np.zeros((count, length), np.int32)
     lengths = np.full(count, length, np.int64)
