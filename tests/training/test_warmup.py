@@ -241,6 +241,30 @@ def test_it_stops_where_the_held_out_loss_rises_and_keeps_the_best(
     assert again["steps"]["resumed"] > found["steps"]["kept"]
 
 
+@pytest.mark.parametrize(("patience", "measurements"), [(1, 12), (20, 4)], ids=["stopped early", "to the end"])
+def test_killed_when_all_was_read_it_reads_no_more_and_keeps_the_best(
+    gpt: Path, data: str, write, text, tmp_path: Path, monkeypatch, patience: int, measurements: int
+) -> None:
+    """From another folder too: the checkpoints were written under a name that the best is no longer found by."""
+    other = write("other.jsonl", [{"text": text(i, False, 12)} for i in range(10)])
+    asked = {**QUICK, "lr": 1e-2, "epochs": 3.0, "measurements": measurements, "patience": patience, "target": other}
+    whole = warmup(str(gpt), data, tmp_path / "whole", **asked).manifest
+    assert whole["steps"]["kept"] < whole["steps"]["taken"]
+    assert (whole["steps"]["taken"] < whole["steps"]["planned"]) is (patience == 1)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("gotd.training.language.save_model", killed)
+        warmup(str(gpt), data, tmp_path / "before", **asked)
+    (tmp_path / "before").rename(tmp_path / "after")
+    again = warmup(str(gpt), data, tmp_path / "after", **asked).manifest
+    assert again["steps"] == {**whole["steps"], "resumed": whole["steps"]["taken"]}
+    assert again["loss"]["held_out"] == whole["loss"]["held_out"]
+    assert same(tmp_path / "whole", tmp_path / "after")
+
+
 def test_a_selection_folder_is_its_chosen_texts(gpt: Path, selected: Path, tmp_path: Path) -> None:
     """Fifteen documents; not the scores of 300 that lie beside them."""
     found = warmup(str(gpt), str(selected), tmp_path / "warm", **QUICK).manifest
