@@ -20,7 +20,7 @@ from gotd.artifacts import digest, read_json, write_json
 from gotd.comparison.choices import Choice, Choices
 from gotd.comparison.config import NONE, Config, Task
 from gotd.comparison.measures import Subject, measured
-from gotd.comparison.plan import Cell, Plan, fields_of, warm_recipe
+from gotd.comparison.plan import Cell, Plan, fields_of
 from gotd.comparison.statistics import plain
 from gotd.corpus import Fields
 from gotd.engine import Progress, silent
@@ -139,7 +139,7 @@ class Runner:
         if choice is None:
             return config.model, 0
         given = {name: value for name, value in config.warmup.items() if name not in ("tokens", "epochs")}
-        measurements = warm_recipe(config).measurements
+        tokens = self.plan.tokens[str(cell.budget)]
         found = warmup(
             config.model,
             choice.folder,
@@ -148,9 +148,9 @@ class Runner:
             reference=list(config.reference) if given.get("replay") else None,
             fields=fields_of(config),
             target_fields=Fields(text=task.text_field),
-            tokens=self.plan.tokens[str(cell.budget)],
-            # As many as there are: dev data choose which weights are kept, and every cell reads all its tokens.
-            patience=measurements,
+            tokens=tokens,
+            # More than there are measurements: dev data choose which weights are kept, and every cell reads all.
+            patience=tokens,
             seed=cell.seed,
             machine=_machine(config),
             progress=self.progress,
