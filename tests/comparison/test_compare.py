@@ -125,7 +125,14 @@ def test_a_row_that_is_added_costs_its_own_cells_alone(compared: Comparison, sma
     out = tmp_path / "out"
     few = {"none": {}, "random": {}}
     compare(replace(small, methods=few, seeds=(0,)), out)
-    more = compare(replace(small, methods={**few, "gotd": {}}, seeds=(0,)), out)
+    held = []
+    more = compare(
+        replace(small, methods={**few, "gotd": {}}, seeds=(0,)),
+        out,
+        progress=lambda *_: held.append((out / ".lock").exists()),
+    )
+    assert all(held)  # though the folder was finished: two that add to it would write into each other's cells
+    assert not (out / ".lock").exists()
     assert more.manifest["counts"] == {"cells": 3, "ran": 1, "found": 2}
     # Another rate is another cell.
     changed = replace(small, methods=few, seeds=(0,), warmup={**small.warmup, "lr": 5e-3})
