@@ -28,7 +28,7 @@ from gotd.errors import ArtifactError, InputError, SettingsError
 from gotd.training.finetune import finetune
 from gotd.training.models import model_inputs
 from gotd.training.settings import Machine
-from gotd.training.warmup import warmup
+from gotd.training.warmup import share_of, warmup
 
 WARM, TUNED = "warm-up", "fine-tuning"
 DONE = "cell.json"
@@ -145,7 +145,7 @@ class Runner:
             choice.folder,
             folder,
             target=list(task.dev) or None,
-            reference=list(config.reference) if given.get("replay") else None,
+            reference=list(config.reference) if share_of(given.get("replay", 0.0)) else None,
             fields=fields_of(config),
             target_fields=Fields(text=task.text_field),
             tokens=tokens,

@@ -32,12 +32,11 @@ from gotd.training.models import (
     window_of,
     with_lora,
 )
-from gotd.training.settings import Machine, Recipe
+from gotd.training.settings import BEST_BY, Machine, Recipe
 from gotd.training.together import first
 from gotd.training.windows import passes
 
 AUTO = "AutoModelForSequenceClassification"
-BEST_BY = ("macro_f1", "micro_f1", "accuracy", "mcc", "loss")
 _JUDGED_AT_A_TIME = 32
 
 
