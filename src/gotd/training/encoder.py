@@ -30,7 +30,7 @@ from gotd.engine import Progress, silent
 from gotd.errors import InputError, SettingsError
 from gotd.training.batches import Collate, Item, collator
 from gotd.training.classify import class_loss, encode, judge, padded_tokenizer
-from gotd.training.documents import inputs_of
+from gotd.training.documents import check_dev, inputs_of
 from gotd.training.job import Job
 from gotd.training.labelled import Columns, Example, check_classes, classes_of, held_out, read_examples
 from gotd.training.language import check_vocabulary, count_parameters, where_told
@@ -144,6 +144,7 @@ def tune_encoder(
     where.portion(how.batch, world())
     columns = Columns(label_field, text_field)
     inputs = {"model": model_inputs(base), "train": inputs_of(train), **({"dev": inputs_of(dev)} if dev else {})}
+    check_dev(inputs["train"], inputs.get("dev", ()))
     settings = {"label": label_field, "text": text_field, **asdict(how)}
     artifact = first_opens(lambda: open_artifact(output, "tune-encoder", settings, inputs, overwrite=overwrite))
     finished = first(lambda: artifact.finished)
@@ -165,7 +166,12 @@ def tune_encoder(
 
 
 def _check_whole_batches(how: Recipe, where: Machine) -> None:
-    """SettingsError where no device would see a whole batch."""
+    """SettingsError where no device would see a whole batch, or a batch is one text alone."""
+    if how.batch < 2:
+        raise SettingsError(
+            "without labels a text is told from the others of its batch, and a batch of 1 has none; "
+            "pass --batch-size 2 or more, or --label-field"
+        )
     if world() > 1:
         raise SettingsError(
             f"without labels a text is told from the others on the device: {world()} processes would change the task. "
@@ -218,7 +224,7 @@ def _tuned(
     window = min(how.window or MAX_TOKENS, longest_input(encoder, tokenizer))
     encoded, held_out = (encode(part, tokenizer, window, classes) for part in (examples, judged))
     rng = np.random.default_rng(how.seed)
-    order = passes(len(examples), max(1, round(how.epochs * len(examples))), rng)
+    order = passes(len(examples), max(1 if classes else 2, round(how.epochs * len(examples))), rng)
     if not classes and len(order) % how.batch == 1:
         order = order[:-1]  # a text alone has nothing to be told from
     plain = collator(tokenizer.pad_token_id)
