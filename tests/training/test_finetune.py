@@ -172,6 +172,19 @@ def test_pairs_are_learnt(mlm: Path, write, tmp_path: Path) -> None:
     assert judged.figures["accuracy"].mean == 1.0
 
 
+def test_one_seed_is_judged_as_all_are(mlm: Path, write, tmp_path: Path) -> None:
+    """By its folder alone: with the pairs that it was tuned on, and not on what it was tuned on."""
+    rows = [{"text": f"common{i // 2 % 2}", "other": f"rare{i % 2}", "y": "ny"[i % 2], "id": i} for i in range(60)]
+    train, dev, test = (write(f"{i}.jsonl", rows[i : i + 20]) for i in (0, 20, 40))
+    asked = {**QUICK, "pair_field": "other", "epochs": 5.0, "seeds": 2}
+    finetune(str(mlm), train, tmp_path / "t", dev=dev, **asked)
+    every = classify(str(tmp_path / "t"), test, device="cpu").figures["accuracy"].seeds
+    one = classify(str(tmp_path / "t" / "seed-1"), test, device="cpu").figures["accuracy"].seeds
+    assert one == every[1:] == [1.0]
+    with pytest.raises(SettingsError, match="has seen this file as its train data"):
+        classify(str(tmp_path / "t" / "seed-1"), train, device="cpu")
+
+
 def test_without_labels_it_is_a_language_model(gpt: Path, train: str, dev: str, test: str, tmp_path: Path) -> None:
     asked = {**QUICK, "label_field": None, "window": 32}
     before = perplexity(str(gpt), test, device="cpu").bits_per_byte

@@ -202,6 +202,18 @@ def _names(paths: list[Path]) -> str:
     return hashlib.sha256("\n".join(path.name for path in paths).encode()).hexdigest()[:8]
 
 
+def made_by(name: str) -> dict[str, Any]:
+    """The manifest of the training that left a model, one of several seeds too; nothing of any other model."""
+    folder = Path(name)
+    several = folder.resolve().parent / MANIFEST
+    if (folder / MANIFEST).is_file():
+        return read_json(folder / MANIFEST)
+    if folder.resolve().name.startswith("seed-") and several.is_file():
+        found = read_json(several)
+        return found if folder.resolve().name in found.get("models", ()) else {}
+    return {}
+
+
 def check_finished(name: str, *, one: bool = True) -> None:
     """Refuse the folder of a training that has not ended, and, where `one` model is wanted, one that holds several."""
     folder = Path(name)
