@@ -6,15 +6,18 @@ import hashlib
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gotd.artifacts import MANIFEST, STARTED, read_json
+from gotd.display import console
 from gotd.encoders.local import file_digest, load, require
 from gotd.encoders.transformer import TOKENIZER_FILES, check_tokenizer
 from gotd.encoders.weights import precision as native_dtype
 from gotd.encoders.weights import resolve_device
 from gotd.errors import ArtifactError, SettingsError
+from gotd.launched import speaks
 from gotd.training.settings import Kind, Precision
 
 if TYPE_CHECKING:
@@ -215,8 +218,14 @@ def made_by(name: str) -> dict[str, Any]:
 
 
 def check_finished(name: str, *, one: bool = True) -> None:
-    """Refuse the folder of a training that has not ended, and, where `one` model is wanted, one that holds several."""
+    """Refuse the folder of a training that has not ended, and, where `one` model is wanted, one that holds several.
+
+    What is no folder is refused unless the hub may have a model of that name.
+    """
     folder = Path(name)
+    if not folder.is_dir():
+        _check_hub(name)
+        return
     if not (folder / MANIFEST).exists():
         if (folder / STARTED).exists():
             raise ArtifactError(f"{name}: this training has not ended; run its command again, and it goes on")
@@ -226,3 +235,20 @@ def check_finished(name: str, *, one: bool = True) -> None:
         raise SettingsError(
             f"{name}: holds {len(models)} models, one a seed; pass one of them, such as {folder / models[0]}"
         )
+
+
+@lru_cache
+def _check_hub(name: str) -> None:
+    """Say, once, that the hub is asked, since without a network that takes long; refuse what can be no name there."""
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    wanted = "pass a folder written by save_pretrained, or the name of a model on the hub, such as gpt2"
+    if Path(name).exists():
+        raise SettingsError(f"{name}: is a file; {wanted}")
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        raise SettingsError(f"{name}: no such folder, and no name that the hub could have; {wanted}") from None
+    if speaks():
+        console(stderr=True).print(f'gotd: no folder "{name}" here; asking the hub for a model of that name')
