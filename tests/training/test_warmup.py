@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -289,11 +290,19 @@ def test_a_text_longer_than_the_window_raises_no_alarm(gpt: Path, tmp_path: Path
 def test_replay_is_the_share_of_tokens_from_the_reference(gpt: Path, data: str, write, text, tmp_path: Path) -> None:
     reference = write("reference.jsonl", [{"text": text(i, False, 12)} for i in range(40)])
     found = warmup(str(gpt), data, tmp_path / "warm", reference=reference, replay="20%", epochs=2.0, **QUICK).manifest
-    windows = found["windows"]
-    assert windows["planned"] == 2 * windows["data"] + round(2 * windows["data"] / 4)
+    windows, tokens = found["windows"], found["tokens"]
+    length = tokens["reference"] / windows["reference"]
+    assert windows["planned"] == 2 * windows["data"] + round(2 * tokens["data"] / 4 / length)
     budget = 40 * 32
     found = warmup(str(gpt), data, tmp_path / "b", reference=reference, replay=0.2, tokens=budget, **QUICK).manifest
     assert found["windows"]["planned"] == 40
+    # A text that is shorter than a window, beside full windows of the reference.
+    short = write("short.jsonl", [{"text": text(1, True, 4)}])
+    found = warmup(str(gpt), short, tmp_path / "s", reference=reference, replay=0.2, tokens=budget, **QUICK).manifest
+    assert found["tokens"]["data"] < 16
+    assert abs(found["tokens"]["seen"] - budget) < 32
+    of_reference = found["windows"]["planned"] - math.ceil(0.8 * budget / found["tokens"]["data"])
+    assert abs(32 * of_reference - 0.2 * budget) < 32
     with pytest.raises(SettingsError, match="pass --reference"):
         warmup(str(gpt), data, tmp_path / "none", replay="10%", **QUICK)
     with pytest.raises(SettingsError, match="pass --replay"):

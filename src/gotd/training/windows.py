@@ -164,7 +164,8 @@ def ordered(
 
     Args:
         tokens: as many windows as hold so many tokens, those of the reference among them; over `epochs` if given.
-        replay: share of windows from the reference; these too are gone over again where they run out.
+        replay: share of the tokens from the reference, in whole windows; these too are gone over again where they run
+            out.
 
     Returns:
         (n, 2): 0 for the windows and 1 for the reference, and which one.
@@ -173,9 +174,12 @@ def ordered(
     if tokens is None:
         own = max(1, round(epochs * len(windows)))
     else:
-        total = _enough(windows, tokens)
-        own = max(1, round(total * (1 - replay)))
-    other = round(own * replay / (1 - replay)) if reference is not None else 0
+        own = max(1, _enough(windows, round(tokens * (1 - replay))))
+    other = 0
+    if reference is not None:
+        # By tokens: windows of short data are not full, and those of the reference are.
+        read = own * windows.tokens / len(windows)
+        other = round(read * replay / (1 - replay) * len(reference) / reference.tokens)
     parts = [np.stack([np.zeros(own, np.int64), passes(len(windows), own, rng)], axis=1)]
     if reference is not None and other:
         drawn = np.stack([np.ones(other, np.int64), passes(len(reference), other, rng)], axis=1)
