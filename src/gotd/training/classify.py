@@ -24,7 +24,7 @@ from gotd.training.language import check_vocabulary, count_parameters, where_tol
 from gotd.training.loop import Trained, train
 from gotd.training.models import (
     arithmetic,
-    load_model,
+    load_body,
     load_tokenizer,
     quiet,
     save_model,
@@ -119,7 +119,7 @@ def train_classifier(
     torch.manual_seed(recipe.seed)  # of the new layer
     with quiet():
         names = {"id2label": dict(enumerate(classes)), "label2id": {label: i for i, label in enumerate(classes)}}
-        model = load_model(name, AUTO, weights_dtype(bf16, recipe.precision, recipe.lora), **names)
+        model = load_body(name, AUTO, weights_dtype(bf16, recipe.precision, recipe.lora), **names)
     check_vocabulary(model, tokenizer, name)
     model.config.pad_token_id = tokenizer.pad_token_id
     window = window_of(model, tokenizer, recipe.window)
@@ -129,6 +129,10 @@ def train_classifier(
     collate = collator(tokenizer.pad_token_id)
     if recipe.lora:
         model = with_lora(model, recipe.lora, "SEQ_CLS")
+        if recipe.precision != "bf16":
+            for part in model.parameters():
+                if part.requires_grad:  # the new layer, which was loaded as the frozen ones are
+                    part.data = part.data.float()
     job = Job(
         what="fine-tuning",
         items=_Ordered(encoded, order),

@@ -38,7 +38,7 @@ from gotd.training.loop import train
 from gotd.training.models import (
     arithmetic,
     check_finished,
-    load_model,
+    load_body,
     longest_input,
     model_inputs,
     need_training,
@@ -215,7 +215,7 @@ def _tuned(
     device, bf16 = arithmetic(where.device, how.precision)
     tokenizer = padded_tokenizer(base)
     with quiet():
-        encoder = load_model(base, "AutoModel", weights_dtype(bf16, how.precision, None))
+        encoder = load_body(base, "AutoModel", weights_dtype(bf16, how.precision, None))
     if getattr(encoder.config, "is_encoder_decoder", False):
         raise SettingsError(f"{base}: found an encoder-decoder; pass an encoder, such as MiniLM or DistilBERT")
     check_vocabulary(encoder, tokenizer, base)

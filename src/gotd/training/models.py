@@ -121,6 +121,23 @@ def load_language_model(name: str, kind: Kind, dtype: torch.dtype) -> Any:
     return model
 
 
+def load_body(name: str, auto: str, dtype: torch.dtype, **options: Any) -> Any:
+    """A model whose last layers may be new, such as `AutoModelForSequenceClassification`.
+
+    Raises:
+        SettingsError: the checkpoint lacks other weights, which would be random. A pooler is one of the last layers.
+    """
+    model, info = load_model(name, auto, dtype, output_loading_info=True, **options)
+    body = "" if model.base_model is model else f"{model.base_model_prefix}."
+    missing = sorted(key for key in info["missing_keys"] if key.startswith(body) and "pooler" not in key)
+    if missing:
+        raise SettingsError(
+            f"{name}: the checkpoint lacks {len(missing)} weights, {missing[0]} first; they would be random. "
+            "Pass a complete model."
+        )
+    return model
+
+
 def longest_input(model: Any, tokenizer: Any) -> int:
     """Tokens that the model takes at once, as its config and tokenizer say; 1024 where neither does."""
     config = model.config
