@@ -124,6 +124,10 @@ def test_begun_with_other_settings_is_refused_and_finished_is_kept(gpt: Path, da
     written = (first.folder / "model.safetensors").stat().st_mtime_ns
     assert warmup(str(gpt), data, tmp_path / "warm", **asked).manifest == first.manifest
     assert (first.folder / "model.safetensors").stat().st_mtime_ns == written
+    # Killed between the manifest and the removal of what is no longer needed.
+    (first.folder / "checkpoints" / "checkpoint-1").mkdir(parents=True)
+    assert warmup(str(gpt), data, tmp_path / "warm", **asked).manifest == first.manifest
+    assert not (first.folder / "checkpoints").exists()
 
 
 @pytest.mark.parametrize("model", ["gpt", "mlm"])

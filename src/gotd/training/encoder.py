@@ -10,7 +10,6 @@ is left is one it takes. The paper tunes a DistilBERT so; it found a general Min
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -161,7 +160,6 @@ def tune_encoder(
         "versions": versions(PACKAGES),
     }
     manifest = first(lambda: artifact.finish(found))
-    first(lambda: shutil.rmtree(artifact.folder / CHECKPOINTS))
     return TrainedModel(artifact.folder, manifest)
 
 

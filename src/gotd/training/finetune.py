@@ -125,7 +125,7 @@ def finetune(
         "seconds_total": time.perf_counter() - started,
         "versions": versions(PACKAGES),
     }
-    return TrainedModel(artifact.folder, first(lambda: _finish(artifact, found)))
+    return TrainedModel(artifact.folder, first(lambda: artifact.finish(found)))
 
 
 def model_folders(model: str) -> list[str]:
@@ -210,13 +210,6 @@ def _trained(
 def _shares(examples: Sequence[Example], classes: Sequence[str]) -> dict[str, int]:
     found = Counter(example.label for example in examples)
     return {name: found[name] for name in classes}
-
-
-def _finish(artifact: Artifact, found: dict[str, Any]) -> dict[str, Any]:
-    manifest = artifact.finish(found)
-    for left in (CHECKPOINTS, _DONE):
-        shutil.rmtree(artifact.folder / left, ignore_errors=True)
-    return manifest
 
 
 def _over_seeds(told: Sequence[dict[str, Any]], labelled: bool) -> dict[str, Any]:
