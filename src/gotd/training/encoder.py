@@ -212,6 +212,7 @@ def _tuned(
     check_classes(judged, classes, "dev data")
     device, bf16 = arithmetic(where.device, how.precision)
     tokenizer = padded_tokenizer(base)
+    torch.manual_seed(how.seed)  # of a pooler that the checkpoint lacks: it is saved with the rest
     with quiet():
         encoder = load_body(base, "AutoModel", weights_dtype(bf16, how.precision, None))
     if getattr(encoder.config, "is_encoder_decoder", False):
