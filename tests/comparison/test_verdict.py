@@ -82,7 +82,8 @@ def test_bits_of_one_kind_are_not_taken_for_another(made: Callable[..., Any]) ->
     """After either stage, of the task or of the reference: sentences that else would contradict each other."""
     config, found = made("perplexity", lambda task, row, seed: 2 - (row == "gotd") * 0.01 * (seed + 1))
     [row] = main_rows(config, found)
-    said = {sentence(replace(row, **other), "random") for other in ({"stage": "fine-tuning"}, {"evaluation": "utility"})}
+    others = ({"stage": "fine-tuning"}, {"evaluation": "utility"})
+    said = {sentence(replace(row, **other), "random") for other in others}
     assert said == {
         "gotd beats random by 0.020 ± 0.012 bits a byte at 5,000 documents on one after fine-tuning (3 seeds).",
         "gotd beats random by 0.020 ± 0.012 bits a byte of text like the reference's at 5,000 documents on one "

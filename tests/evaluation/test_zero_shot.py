@@ -11,8 +11,8 @@ import numpy as np
 import orjson
 import pytest
 import torch
-
 from commands import done
+
 from gotd.errors import InputError, SettingsError
 from gotd.evaluation.templates import SHIPPED, load_template
 from gotd.evaluation.zero_shot import _blank, guessed, zero_shot

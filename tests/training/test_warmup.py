@@ -260,9 +260,10 @@ def test_killed_when_all_was_read_it_reads_no_more_and_keeps_the_best(
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr("gotd.training.language.save_model", killed)
-        warmup(str(gpt), data, tmp_path / "before", **asked)
+        with pytest.raises(KeyboardInterrupt):
+            warmup(str(gpt), data, tmp_path / "before", **asked)
     (tmp_path / "before").rename(tmp_path / "after")
     again = warmup(str(gpt), data, tmp_path / "after", **asked).manifest
     assert again["steps"] == {**whole["steps"], "resumed": whole["steps"]["taken"]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 from gotd.corpus import Inputs
@@ -40,4 +41,4 @@ def _start(manifest: dict[str, Any]) -> str:
 
 def _are_still(models: list[str]) -> bool:
     """Whether each is what the training of the one before it began with, and not made anew since."""
-    return all(model_inputs(model) == [_start(made_by(later))] for later, model in zip(models, models[1:]))
+    return all(model_inputs(model) == [_start(made_by(later))] for later, model in pairwise(models))

@@ -258,7 +258,7 @@ def check_finished(name: str, *, one: bool = True) -> None:
 def _check_hub(name: str) -> None:
     """Say, once, that the hub is asked, since without a network that takes long; refuse what can be no name there."""
     from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
     wanted = "pass a folder written by save_pretrained, or the name of a model on the hub, such as gpt2"
     if Path(name).exists():
