@@ -83,7 +83,8 @@ class Runner:
         dev = [self.plan.digests.get(f"{task.name}: dev", []), task.text_field]
         replayed = self.plan.digests.get("reference", []) if config.warmup.get("replay") else []
         read = [self.choices.key(cell), self.plan.tokens[str(cell.budget)], replayed]
-        return digest([self._start(), read, config.warmup, cell.seed, dev])
+        # The last: warm-ups that dev data could end, of earlier releases, are none to go on with.
+        return digest([self._start(), read, config.warmup, cell.seed, dev, "read to the end"])
 
     def _start(self) -> list[str]:
         """The model that every cell starts from."""

@@ -228,7 +228,8 @@ def _diverged(trainer: Any, what: str) -> NoReturn:
     kept = f"the last good checkpoint is {last}" if last else "there is no checkpoint yet"
     error = SettingsError(
         f"{what} at step {step} of {trainer.state.max_steps}, and the run stopped before it touched the weights; "
-        f"{kept}. Lower --lr (now {trainer.args.learning_rate:g}), and pass --overwrite"
+        f"{kept}. Lower --lr (now {trainer.args.learning_rate:g}) and begin anew: pass --overwrite, but not to `gotd "
+        "compare`, which goes on without it and would lose its selections"
     )
     meet(error)
     raise error
