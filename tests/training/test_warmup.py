@@ -339,7 +339,9 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
 ) -> None:
     """Bad from the first step, and bad from the sixth."""
     broken = _with_infinite_weight(gpt, tmp_path / "broken")
-    with pytest.raises(SettingsError, match=r"the loss is nan at step 1 of .*there is no checkpoint yet. Lower --lr .*not to"):
+    with pytest.raises(
+        SettingsError, match=r"the loss is nan at step 1 of .*there is no checkpoint yet. Lower --lr .*not to"
+    ):
         warmup(str(broken), data, tmp_path / "nan", **QUICK)
     poisoned = tmp_path / "later"
 
