@@ -29,7 +29,7 @@ MANIFEST = "manifest.json"
 STARTED = "started.json"
 PARTS_DONE = "parts/*.done.json"
 CHECKPOINTS = "checkpoints/**/checkpoint-*"
-WORKPLACES = ("parts", ".work")
+WORKPLACES = ("parts", ".work", "checkpoints")
 _ASKED = {"kind", "settings", "inputs"}
 _READ_BY_PEOPLE = orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY
 _COMMAND: ContextVar[tuple[str, Mapping[str, Any]] | None] = ContextVar("command", default=None)

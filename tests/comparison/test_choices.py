@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,3 +53,21 @@ def test_another_row_may_embed_a_pool_of_which_the_embedding_was_stopped(small: 
     assert not list(tmp_path.glob("vectors-*/manifest.json"))
     assert Choices(planned, tmp_path)(cells["nearest"]).documents == 12
     assert len(list(tmp_path.glob("vectors-*/manifest.json"))) == 1
+
+
+def test_test_texts_that_are_read_from_another_field_are_looked_for_anew(
+    small: Config, lines: Any, text: Any, tmp_path: Path
+) -> None:
+    """In the same folder: the candidate that gives the test away is told from the `abstract` alone."""
+    told = [{"text": text(8100 + i, True, 30), "abstract": text(8200 + i, True, 30)} for i in range(4)]
+    leak = (lines("leak.jsonl", [{"text": told[0]["abstract"]}]),)
+    task = replace(small.tasks[0], test=(lines("fields.jsonl", told),))
+    config = replace(small, candidates=(*small.candidates, *leak), methods={"random": {}}, seeds=(0,))
+    target = (lines("abstracts.jsonl", [{"text": text(i, True, 9), "abstract": text(i, True, 9)} for i in range(9)]),)
+    found = []
+    for field in (None, "abstract"):
+        chosen(replace(config, tasks=(replace(task, target=target, text_field=field),)), tmp_path)
+        found.append({path: load_manifest(path, "score")["rejects"] for path in tmp_path.glob("scores-*")})
+    [before] = found[0].values()
+    [after] = (rejects for path, rejects in found[1].items() if path not in found[0])
+    assert (before, after) == ({}, {"contaminated": 1})

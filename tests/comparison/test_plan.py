@@ -119,6 +119,22 @@ def test_rows_are_checked_before_any_work(small: Config, row: dict[str, Any], sa
         check_rows(replace(small, methods={"random": {}, "bad": row}))
 
 
+@pytest.mark.parametrize(
+    ("stage", "given", "said"),
+    [
+        ("warmup", {"replay": "10%"}, "warmup: replay mixes in .*; name a reference, or drop replay"),
+        ("warmup", {"replay": "many"}, 'replay is "many"'),
+        ("warmup", {"preset": "paper-bert"}, "preset paper-bert is for masked models, and this one is causal"),
+        ("finetune", {"lr": -1.0}, "lr is -1.0; wanted a learning rate above 0"),
+        ("finetune", {"best_by": "f1"}, 'finetune: best_by is "f1"; wanted macro_f1'),
+        ("finetune", {"max_train": "many"}, 'max-train is "many"'),
+    ],
+)
+def test_stages_are_checked_before_any_work(small: Config, stage: str, given: dict[str, Any], said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        plan(replace(small, **{stage: {**getattr(small, stage), **given}}))
+
+
 def test_labels_are_checked_before_any_training(small: Config, lines: Any) -> None:
     task = small.tasks[0]
     train = (lines("l-train.jsonl", [{"text": f"common{i}", "label": i % 2} for i in range(8)]),)

@@ -78,6 +78,19 @@ def test_higher_bits_are_worse(made: Callable[..., Any]) -> None:
     assert verdict(config, found)[0].startswith("gotd is worse than random by 0.020 ± 0.012 bits a byte at")
 
 
+def test_bits_of_one_kind_are_not_taken_for_another(made: Callable[..., Any]) -> None:
+    """After either stage, of the task or of the reference: sentences that else would contradict each other."""
+    config, found = made("perplexity", lambda task, row, seed: 2 - (row == "gotd") * 0.01 * (seed + 1))
+    [row] = main_rows(config, found)
+    others = ({"stage": "fine-tuning"}, {"evaluation": "utility"})
+    said = {sentence(replace(row, **other), "random") for other in others}
+    assert said == {
+        "gotd beats random by 0.020 ± 0.012 bits a byte at 5,000 documents on one after fine-tuning (3 seeds).",
+        "gotd beats random by 0.020 ± 0.012 bits a byte of text like the reference's at 5,000 documents on one "
+        "(3 seeds).",
+    }
+
+
 def test_higher_accuracy_beats_and_lower_does_not(made: Callable[..., Any]) -> None:
     config, found = made("classify", lambda task, row, seed: 0.7 + (row == "gotd") * 0.1)
     [row] = main_rows(config, found)

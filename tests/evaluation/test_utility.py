@@ -17,6 +17,9 @@ from gotd.errors import InputError, SettingsError
 from gotd.evaluation.display import show_utility
 from gotd.evaluation.perplexity import perplexity
 from gotd.evaluation.utility import utility
+from gotd.training.finetune import finetune
+from gotd.training.settings import Machine
+from gotd.training.warmup import warmup
 
 DOCUMENTS = 40
 
@@ -132,3 +135,22 @@ def test_what_is_refused(gpt: Path, mlm: Path, reference: str, write) -> None:
         utility(str(gpt), reference, before=str(mlm), device="cpu")
     with pytest.raises(InputError, match="the reference holds 1 document; wanted 2 or more"):
         utility(str(gpt), write("one.jsonl", [{"text": "common1"}]), device="cpu")
+
+
+def test_what_a_model_read_before_its_last_training_is_no_held_out_text(
+    gpt: Path, reference: str, write, text, tmp_path: Path
+) -> None:
+    """Replayed in the warm-up, of which the manifest of the fine-tuning says nothing; one seed's folder alone."""
+    cpu = Machine("cpu")
+    quick: dict[str, Any] = {"batch": 8, "window": 16, "epochs": 1.0, "machine": cpu}
+    one, other = (write(f"{i}.jsonl", [{"text": text(50 + i + k, True)} for k in range(20)]) for i in (0, 20))
+    warmup(str(gpt), one, tmp_path / "warm", reference=reference, replay="20%", **quick)
+    finetune(str(tmp_path / "warm"), other, tmp_path / "tuned", seeds=2, **quick)
+    seed = str(tmp_path / "tuned" / "seed-1")
+    for seen, part in ((reference, "reference"), (one, "data"), (other, "train")):
+        with pytest.raises(SettingsError, match=f"has seen this file as its {part} data; pass held-out text"):
+            utility(seed, seen, device="cpu")
+    # Another model by the same name says nothing of what this one read.
+    shutil.rmtree(tmp_path / "warm")
+    warmup(str(gpt), other, tmp_path / "warm", reference=reference, replay="20%", **quick)
+    assert utility(seed, reference, device="cpu").forgotten is None

@@ -11,6 +11,7 @@ import numpy as np
 import orjson
 import pytest
 import torch
+from commands import done
 
 from gotd.errors import InputError, SettingsError
 from gotd.evaluation.templates import SHIPPED, load_template
@@ -114,9 +115,11 @@ def test_a_prompt_that_is_too_long_loses_its_beginning(
     gpt: Path, unigram, vocabulary: int, write, template: str
 ) -> None:
     rows = [{"text": "common1 " * 100, "label": 1}, {"text": "common1", "label": 1}]
-    found = zero_shot(
-        str(unigram(torch.zeros(vocabulary))), write("d.jsonl", rows), template, normalise="none", device="cpu"
-    )
+    model, data = str(unigram(torch.zeros(vocabulary))), write("d.jsonl", rows)
+    found = zero_shot(model, data, template, normalise="none", device="cpu")
+    said = done("evaluate", "zero-shot", "-m", model, "-d", data, "--template", template, "--device", "cpu")
+    assert "2 prompts are longer than 64 tokens: they lost their beginning." in said
+    assert "only their beginning was read" not in said
     assert found.cut == 2  # by both prompts
     assert found.figures["accuracy"].mean == 1.0  # all tokens alike: fewer tokens win
 
@@ -145,8 +148,10 @@ def test_what_is_refused(gpt: Path, mlm: Path, data: str, template: str, write, 
         zero_shot(str(gpt), write("d.jsonl", [{"text": "x", "label": "7"}]), template, device="cpu")
     with pytest.raises(InputError, match=r'd\.jsonl:1: no label in "label"; found "text"'):
         zero_shot(str(gpt), write("d.jsonl", [{"text": "x"}]), template, device="cpu")
-    for number, broken in enumerate(({"prompts": ["x"]}, {**TEMPLATE, "prompts": ["no field"]}, [1])):
+    twice = [{"names": ["a", "b"], "word": " x"}, {"names": ["b"], "word": " y"}]
+    faults = ({"prompts": ["x"]}, {**TEMPLATE, "prompts": ["no field"]}, [1], {**TEMPLATE, "labels": twice})
+    for number, broken in enumerate(faults):
         path = tmp_path / f"broken{number}.json"
         path.write_text(json.dumps(broken))
-        with pytest.raises(InputError, match=r"no template|names no field"):
+        with pytest.raises(InputError, match=r"no template|names no field|two labels are called b"):
             zero_shot(str(gpt), data, str(path), device="cpu")

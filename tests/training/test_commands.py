@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 import pytest
-from commands import done, refused
+from commands import done, refused, run
 
 
 @pytest.fixture
@@ -53,6 +53,26 @@ def test_fine_tune_then_judge(mlm: Path, task: dict[str, str], tmp_path: Path) -
     assert "sd of seeds" in shown
     assert "24 documents of 2 classes; always the commonest: 0.5000." in shown
     assert set(orjson.loads(done(*judged, "--json"))["figures"]) == {"accuracy", "micro_f1", "macro_f1", "mcc"}
+
+
+def test_a_model_that_is_not_here_is_asked_for_with_a_word_or_refused(
+    task: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asking takes half a minute without a network; what can be no name on the hub is told from one at once."""
+
+    def unreachable(name: str) -> None:
+        raise OSError("We couldn't connect to 'https://huggingface.co'")
+
+    monkeypatch.setattr("transformers.AutoConfig.from_pretrained", unreachable)
+    rest = ("-d", task["train"], "-o", tmp_path / "w")
+    said = run("warmup", "-m", "nix-da", *rest)
+    assert said.exit_code == 1
+    first, second = said.stderr.splitlines()
+    assert first == 'gotd: no folder "nix-da" here; asking the hub for a model of that name'
+    assert second.startswith('gotd: no folder "nix-da" here, and the model id "nix-da" could not be loaded: We couldn')
+    for name in ("./nix", "/nix", "x/y/z", "runs/warm/"):
+        assert refused("warmup", "-m", name, *rest).startswith(f"gotd: {name}: no such folder, and no name that the")
+    assert f"{task['dev']}: is a file; pass a folder" in refused("warmup", "-m", task["dev"], *rest)
 
 
 def test_what_cannot_be_done_is_one_line(mlm: Path, task: dict[str, str], tmp_path: Path) -> None:

@@ -93,6 +93,11 @@ def test_the_same_command_twice_and_after_a_stop(mlm: Path, task: str, tmp_path:
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+def test_less_than_a_text_is_two_texts(mlm: Path, task: str, tmp_path: Path) -> None:
+    """One has nothing to be told from."""
+    assert tune_encoder(str(mlm), task, tmp_path / "encoder", epochs=0.01, **QUICK).manifest["steps"]["taken"] == 1
+
+
 def test_what_is_refused(mlm: Path, task: str, write, tmp_path: Path) -> None:
     with pytest.raises(InputError, match='no label in "label"'):
         tune_encoder(str(mlm), task, tmp_path / "e", label_field="label", **QUICK)
@@ -100,6 +105,10 @@ def test_what_is_refused(mlm: Path, task: str, write, tmp_path: Path) -> None:
         tune_encoder(str(mlm), write("one.jsonl", [{"text": "common1"}]), tmp_path / "e", **QUICK)
     with pytest.raises(SettingsError, match=r"would change the task\. Pass --batch-size 4"):
         tune_encoder(str(mlm), task, tmp_path / "e", **{**QUICK, "machine": Machine("cpu", 4)})
+    with pytest.raises(SettingsError, match="a batch of 1 has none; pass --batch-size 2 or more"):
+        tune_encoder(str(mlm), task, tmp_path / "e", **{**QUICK, "batch": 1})
+    with pytest.raises(SettingsError, match="a checkpoint is chosen on what was not trained"):
+        tune_encoder(str(mlm), task, tmp_path / "e", label_field="y", dev=task, **QUICK)
     with pytest.raises(SettingsError, match="pass --label-field, or leave --dev out"):
         tune_encoder(str(mlm), task, tmp_path / "e", dev=task, **QUICK)
     with pytest.raises(SettingsError, match="leave --lora out"):

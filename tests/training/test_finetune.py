@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from gotd.errors import InputError, SettingsError
 from gotd.evaluation.classification import classify
 from gotd.evaluation.perplexity import perplexity
 from gotd.training.classify import encode, padded_tokenizer
+from gotd.training.encoder import tune_encoder
 from gotd.training.finetune import finetune
 from gotd.training.labelled import Example
 from gotd.training.settings import Machine
@@ -170,6 +171,44 @@ def test_pairs_are_learnt(mlm: Path, write, tmp_path: Path) -> None:
     finetune(str(mlm), write("a.jsonl", rows[:40]), tmp_path / "t", dev=write("b.jsonl", rows[40:60]), **asked)
     judged = classify(str(tmp_path / "t"), write("c.jsonl", rows[60:]), device="cpu")
     assert judged.figures["accuracy"].mean == 1.0
+
+
+def test_a_new_layer_over_frozen_weights_in_bf16_learns_in_float32(
+    gpt: Path, train: str, dev: str, tmp_path: Path
+) -> None:
+    """As the low-rank factors do: a step of 1e-5 of a weight is none in eight bits."""
+    asked = {**QUICK, "lora": 4, "precision": "mixed", "epochs": 1.0, "lr": 1e-5}
+    finetune(str(gpt), train, tmp_path / "t", dev=dev, **asked)
+    tensors = load_file(tmp_path / "t" / "model.safetensors")
+    assert tensors.pop("score.weight").dtype == torch.float32
+    assert {tensor.dtype for tensor in tensors.values()} == {torch.bfloat16}
+
+
+@pytest.mark.parametrize("model", ["gpt", "mlm"])
+def test_weights_that_a_checkpoint_lacks_are_not_made_up(
+    model: str, request: pytest.FixtureRequest, train: str, tmp_path: Path
+) -> None:
+    """But the new layer, and a pooler; neither for a classifier nor for an encoder."""
+    broken = tmp_path / "broken"
+    shutil.copytree(request.getfixturevalue(model), broken)
+    kept = {name: t for name, t in load_file(broken / "model.safetensors").items() if ".1." not in name}
+    save_file(kept, broken / "model.safetensors", metadata={"format": "pt"})
+    for made in (finetune, tune_encoder):
+        with pytest.raises(SettingsError, match=r"lacks 1[26] weights, .*; they would be random\. Pass a complete"):
+            made(str(broken), train, tmp_path / made.__name__, label_field="y", machine=CPU)
+
+
+def test_one_seed_is_judged_as_all_are(mlm: Path, write, tmp_path: Path) -> None:
+    """By its folder alone: with the pairs that it was tuned on, and not on what it was tuned on."""
+    rows = [{"text": f"common{i // 2 % 2}", "other": f"rare{i % 2}", "y": "ny"[i % 2], "id": i} for i in range(60)]
+    train, dev, test = (write(f"{i}.jsonl", rows[i : i + 20]) for i in (0, 20, 40))
+    asked = {**QUICK, "pair_field": "other", "epochs": 5.0, "seeds": 2}
+    finetune(str(mlm), train, tmp_path / "t", dev=dev, **asked)
+    every = classify(str(tmp_path / "t"), test, device="cpu").figures["accuracy"].seeds
+    one = classify(str(tmp_path / "t" / "seed-1"), test, device="cpu").figures["accuracy"].seeds
+    assert one == every[1:] == [1.0]
+    with pytest.raises(SettingsError, match="has seen this file as its train data"):
+        classify(str(tmp_path / "t" / "seed-1"), train, device="cpu")
 
 
 def test_without_labels_it_is_a_language_model(gpt: Path, train: str, dev: str, test: str, tmp_path: Path) -> None:

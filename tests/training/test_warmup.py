@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -123,6 +124,10 @@ def test_begun_with_other_settings_is_refused_and_finished_is_kept(gpt: Path, da
     written = (first.folder / "model.safetensors").stat().st_mtime_ns
     assert warmup(str(gpt), data, tmp_path / "warm", **asked).manifest == first.manifest
     assert (first.folder / "model.safetensors").stat().st_mtime_ns == written
+    # Killed between the manifest and the removal of what is no longer needed.
+    (first.folder / "checkpoints" / "checkpoint-1").mkdir(parents=True)
+    assert warmup(str(gpt), data, tmp_path / "warm", **asked).manifest == first.manifest
+    assert not (first.folder / "checkpoints").exists()
 
 
 @pytest.mark.parametrize("model", ["gpt", "mlm"])
@@ -146,6 +151,18 @@ def test_a_budget_in_tokens(gpt: Path, data: str, tmp_path: Path) -> None:
         found = warmup(str(gpt), data, tmp_path / name, tokens=budget, **QUICK).manifest
         assert (name == "less") == (budget < found["tokens"]["data"])
         assert abs(found["tokens"]["seen"] - budget) < 32
+
+
+def test_no_step_is_left_without_a_token_to_guess(gpt: Path, write, text, tmp_path: Path) -> None:
+    """One token more than two windows hold: it is the last text's EOS, and a batch of it alone would have no loss."""
+    tokenizer = load_tokenizer(str(gpt))
+    ids = tokenizer(" ".join(text(i, True, 12) for i in range(8)), add_special_tokens=False)["input_ids"]
+    whole = tokenizer.decode(ids[:64])
+    assert tokenizer(whole, add_special_tokens=False)["input_ids"] == ids[:64]
+    data = write("exact.jsonl", [{"text": whole}])
+    found = warmup(str(gpt), data, tmp_path / "warm", **{**QUICK, "batch": 1}).manifest
+    assert (found["windows"]["data"], found["tokens"]["seen"]) == (2, 64)
+    assert found["loss"]["training"]["last"] > 0
 
 
 def test_low_rank_factors_merge_into_the_model_and_stand_alone_too(gpt: Path, data: str, tmp_path: Path) -> None:
@@ -229,6 +246,31 @@ def test_it_stops_where_the_held_out_loss_rises_and_keeps_the_best(
     assert again["steps"]["resumed"] > found["steps"]["kept"]
 
 
+@pytest.mark.parametrize(("patience", "measurements"), [(1, 12), (20, 4)], ids=["stopped early", "to the end"])
+def test_killed_when_all_was_read_it_reads_no_more_and_keeps_the_best(
+    gpt: Path, data: str, write, text, tmp_path: Path, monkeypatch, patience: int, measurements: int
+) -> None:
+    """From another folder too: the checkpoints were written under a name that the best is no longer found by."""
+    other = write("other.jsonl", [{"text": text(i, False, 12)} for i in range(10)])
+    asked = {**QUICK, "lr": 1e-2, "epochs": 3.0, "measurements": measurements, "patience": patience, "target": other}
+    whole = warmup(str(gpt), data, tmp_path / "whole", **asked).manifest
+    assert whole["steps"]["kept"] < whole["steps"]["taken"]
+    assert (whole["steps"]["taken"] < whole["steps"]["planned"]) is (patience == 1)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("gotd.training.language.save_model", killed)
+        with pytest.raises(KeyboardInterrupt):
+            warmup(str(gpt), data, tmp_path / "before", **asked)
+    (tmp_path / "before").rename(tmp_path / "after")
+    again = warmup(str(gpt), data, tmp_path / "after", **asked).manifest
+    assert again["steps"] == {**whole["steps"], "resumed": whole["steps"]["taken"]}
+    assert again["loss"]["held_out"] == whole["loss"]["held_out"]
+    assert same(tmp_path / "whole", tmp_path / "after")
+
+
 def test_a_selection_folder_is_its_chosen_texts(gpt: Path, selected: Path, tmp_path: Path) -> None:
     """Fifteen documents; not the scores of 300 that lie beside them."""
     found = warmup(str(gpt), str(selected), tmp_path / "warm", **QUICK).manifest
@@ -253,11 +295,19 @@ def test_a_text_longer_than_the_window_raises_no_alarm(gpt: Path, tmp_path: Path
 def test_replay_is_the_share_of_tokens_from_the_reference(gpt: Path, data: str, write, text, tmp_path: Path) -> None:
     reference = write("reference.jsonl", [{"text": text(i, False, 12)} for i in range(40)])
     found = warmup(str(gpt), data, tmp_path / "warm", reference=reference, replay="20%", epochs=2.0, **QUICK).manifest
-    windows = found["windows"]
-    assert windows["planned"] == 2 * windows["data"] + round(2 * windows["data"] / 4)
+    windows, tokens = found["windows"], found["tokens"]
+    length = tokens["reference"] / windows["reference"]
+    assert windows["planned"] == 2 * windows["data"] + round(2 * tokens["data"] / 4 / length)
     budget = 40 * 32
     found = warmup(str(gpt), data, tmp_path / "b", reference=reference, replay=0.2, tokens=budget, **QUICK).manifest
     assert found["windows"]["planned"] == 40
+    # A text that is shorter than a window, beside full windows of the reference.
+    short = write("short.jsonl", [{"text": text(1, True, 4)}])
+    found = warmup(str(gpt), short, tmp_path / "s", reference=reference, replay=0.2, tokens=budget, **QUICK).manifest
+    assert found["tokens"]["data"] < 16
+    assert abs(found["tokens"]["seen"] - budget) < 32
+    of_reference = found["windows"]["planned"] - math.ceil(0.8 * budget / found["tokens"]["data"])
+    assert abs(32 * of_reference - 0.2 * budget) < 32
     with pytest.raises(SettingsError, match="pass --reference"):
         warmup(str(gpt), data, tmp_path / "none", replay="10%", **QUICK)
     with pytest.raises(SettingsError, match="pass --replay"):
@@ -289,7 +339,9 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
 ) -> None:
     """Bad from the first step, and bad from the sixth."""
     broken = _with_infinite_weight(gpt, tmp_path / "broken")
-    with pytest.raises(SettingsError, match=r"the loss is nan at step 1 of .*there is no checkpoint yet. Lower --lr"):
+    with pytest.raises(
+        SettingsError, match=r"the loss is nan at step 1 of .*there is no checkpoint yet. Lower --lr .*not to"
+    ):
         warmup(str(broken), data, tmp_path / "nan", **QUICK)
     poisoned = tmp_path / "later"
 

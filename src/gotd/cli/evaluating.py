@@ -103,7 +103,7 @@ def classify(as_json: bool, **given: Any) -> None:
 @opt.chain(window, batch_size, device, seed, opt.json)
 def zero_shot(as_json: bool, **given: Any) -> None:
     """Classification without training, by the words' likelihood, or any task of lm-eval."""
-    from gotd.evaluation.display import show_classified, show_tasks
+    from gotd.evaluation.display import show_guessed, show_tasks
     from gotd.evaluation.tasks import evaluate_tasks
     from gotd.evaluation.zero_shot import zero_shot
 
@@ -118,7 +118,7 @@ def zero_shot(as_json: bool, **given: Any) -> None:
     if by_task:
         evaluated(evaluate_tasks, show_tasks, as_json, given)
     else:
-        evaluated(zero_shot, show_classified, as_json, given)
+        evaluated(zero_shot, show_guessed, as_json, given)
 
 
 @evaluate.command()

@@ -20,7 +20,7 @@ from gotd.artifacts import digest, read_json, write_json
 from gotd.comparison.choices import Choice, Choices
 from gotd.comparison.config import NONE, Config, Task
 from gotd.comparison.measures import Subject, measured
-from gotd.comparison.plan import Cell, Plan, fields_of, warm_recipe
+from gotd.comparison.plan import Cell, Plan, fields_of
 from gotd.comparison.statistics import plain
 from gotd.corpus import Fields
 from gotd.engine import Progress, silent
@@ -28,7 +28,7 @@ from gotd.errors import ArtifactError, InputError, SettingsError
 from gotd.training.finetune import finetune
 from gotd.training.models import model_inputs
 from gotd.training.settings import Machine
-from gotd.training.warmup import warmup
+from gotd.training.warmup import share_of, warmup
 
 WARM, TUNED = "warm-up", "fine-tuning"
 DONE = "cell.json"
@@ -83,7 +83,8 @@ class Runner:
         dev = [self.plan.digests.get(f"{task.name}: dev", []), task.text_field]
         replayed = self.plan.digests.get("reference", []) if config.warmup.get("replay") else []
         read = [self.choices.key(cell), self.plan.tokens[str(cell.budget)], replayed]
-        return digest([self._start(), read, config.warmup, cell.seed, dev])
+        # The last: a warm-up that dev data could end, as they once could, is none to go on with.
+        return digest([self._start(), read, config.warmup, cell.seed, dev, "read to the end"])
 
     def _start(self) -> list[str]:
         """The model that every cell starts from."""
@@ -139,18 +140,18 @@ class Runner:
         if choice is None:
             return config.model, 0
         given = {name: value for name, value in config.warmup.items() if name not in ("tokens", "epochs")}
-        measurements = warm_recipe(config).measurements
+        tokens = self.plan.tokens[str(cell.budget)]
         found = warmup(
             config.model,
             choice.folder,
             folder,
             target=list(task.dev) or None,
-            reference=list(config.reference) if given.get("replay") else None,
+            reference=list(config.reference) if share_of(given.get("replay", 0.0)) else None,
             fields=fields_of(config),
             target_fields=Fields(text=task.text_field),
-            tokens=self.plan.tokens[str(cell.budget)],
-            # As many as there are: dev data choose which weights are kept, and every cell reads all its tokens.
-            patience=measurements,
+            tokens=tokens,
+            # More than there are measurements: dev data choose which weights are kept, and every cell reads all.
+            patience=tokens,
             seed=cell.seed,
             machine=_machine(config),
             progress=self.progress,

@@ -223,7 +223,8 @@ class Choices:
         where = self.plan.config.text_field
         if not task.test or not checks_contamination(self.plan.config):
             return None
-        path = self.folder / f"held-out-{digest(self.plan.digests[f'{task.name}: test'])}.jsonl"
+        key = digest([self.plan.digests[f"{task.name}: test"], task.text_field, where])
+        path = self.folder / f"held-out-{key}.jsonl"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             out = Replacement(path)

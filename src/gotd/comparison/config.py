@@ -21,7 +21,7 @@ those of an evaluation the arguments of `gotd evaluate`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from difflib import get_close_matches
@@ -175,12 +175,8 @@ class Config:
         for name in ("candidates", "tasks", "methods", "budgets", "seeds"):
             if not getattr(self, name):
                 raise SettingsError(f"no {name} to compare; name one or more")
-        for name in ("budgets", "seeds"):
-            given = getattr(self, name)
-            if len(set(given)) < len(given):
-                raise SettingsError(f"{name} names one twice: {', '.join(map(str, given))}; drop one of both")
-        for budget in self.budgets:
-            Budget.parse(budget)
+        _check_once("seeds", self.seeds, self.seeds)
+        _check_once("budgets", self.budgets, [Budget.parse(budget) for budget in self.budgets])
         for row in self.methods:
             if self.method(row) not in METHODS:
                 near = get_close_matches(self.method(row), METHODS, n=1)
@@ -206,6 +202,14 @@ class Config:
     def told(self) -> dict[str, Any]:
         """For a manifest."""
         return asdict(self)
+
+
+def _check_once(name: str, given: Sequence[Any], meant: Sequence[Any]) -> None:
+    """SettingsError where two of what is given mean the same: `1000docs` and `1,000 documents` are one budget."""
+    for number, one in enumerate(meant):
+        if one in meant[:number]:
+            both = " and ".join(dict.fromkeys((str(given[meant.index(one)]), str(given[number]))))
+            raise SettingsError(f"{name} names one twice, {both}; drop one of both")
 
 
 def read_comparison(path: Path | str) -> Config:
@@ -251,13 +255,16 @@ def _placed(place: str) -> Iterator[None]:
 
 
 def _check_values(top: Mapping[str, Tree], given: Mapping[str, Any]) -> None:
-    """SettingsError, with the line, for a budget or a seed that can be none."""
+    """SettingsError, with the line, for a budget or a seed that can be none, or is there twice."""
     with _placed(top["budgets"].place):
-        for budget in given["budgets"]:
-            Budget.parse(budget)
-    for seed in given.get("seeds", ()):
+        _check_once("budgets", given["budgets"], [Budget.parse(budget) for budget in given["budgets"]])
+    seeds = given.get("seeds", ())
+    for seed in seeds:
         if seed < 0:
             raise SettingsError(f"{top['seeds'].place}: found {seed}, wanted whole numbers from 0 on")
+    if seeds:
+        with _placed(top["seeds"].place):
+            _check_once("seeds", seeds, seeds)
 
 
 def _task(name: str, tree: Tree) -> Task:

@@ -20,9 +20,10 @@ from gotd.evaluation.templates import load_template
 from gotd.selection.budget import Budget
 from gotd.stages.targets import Target
 from gotd.training.documents import inputs_of, texts_of
-from gotd.training.labelled import Columns, check_classes, classes_of, read_examples
-from gotd.training.models import kind_of, load_tokenizer, quiet
-from gotd.training.settings import recipe
+from gotd.training.labelled import Columns, check_classes, classes_of, documents_of, read_examples
+from gotd.training.models import check_finished, kind_of, load_tokenizer, quiet
+from gotd.training.settings import BEST_BY, recipe
+from gotd.training.warmup import share_of
 
 _LENGTHS_OF = 2_000  # candidates whose tokens are counted for a budget in documents
 
@@ -77,6 +78,7 @@ def plan(config: Config) -> Plan:
         SettingsError: test data are used for anything else, or settings that do not fit.
         InputError: examples without a label, or with one that stage II will not know.
     """
+    _check_stages(config)
     digests = _digests(config)
     check_unseen(config, digests)
     for task in config.tasks:
@@ -202,6 +204,22 @@ def check_unseen(config: Config, digests: dict[str, list[str]]) -> None:
                             f"task {task.name}: {path} judges ({name}) and is one of the {role} files too; what is "
                             "measured must choose nothing. Pass a held-out file"
                         )
+
+
+def _check_stages(config: Config) -> None:
+    """What the first cell would stop at once its selection is there, or its warm-up done."""
+    check_finished(config.model)
+    warm_recipe(config)
+    if share_of(config.warmup.get("replay", 0.0)) and not config.reference:
+        raise SettingsError("warmup: replay mixes in what the model was trained on; name a reference, or drop replay")
+    tuned = {name: value for name, value in config.finetune.items() if name not in ("max_train", "best_by")}
+    recipe("causal", **tuned)
+    best_by = config.finetune.get("best_by", BEST_BY[0])
+    if best_by not in BEST_BY:
+        raise SettingsError(f'finetune: best_by is "{best_by}"; wanted {", ".join(BEST_BY)}')
+    for most in (config.finetune.get("max_train"), *(task.max_train for task in config.tasks)):
+        if most:
+            documents_of(most)
 
 
 def _check_labels(task: Task) -> None:

@@ -10,7 +10,7 @@ table.md, table.csv, results.json
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from gotd.artifacts import load_manifest, open_artifact, read_json, versions, wr
 from gotd.comparison.config import Config, Task, read_comparison
 from gotd.corpus.temporary import Replacement
 from gotd.engine import Progress, silent
+from gotd.locks import Lock
 from gotd.training.models import need_training
 
 if TYPE_CHECKING:
@@ -123,6 +124,9 @@ def compare(
     work = plan(asked)
     # Which cells there are is no matter of the folder: each cell knows what it depends on.
     artifact = open_artifact(output, "compare", {}, {}, overwrite=overwrite)
+    if artifact.finished is not None:
+        # Finished it is held by nobody, and cells may be added to it.
+        artifact = replace(artifact, lock=Lock(artifact.folder))
     cells, ran = [], 0
     for number, cell in enumerate(work.cells, 1):
         runner = Runner(work, artifact.folder, _counted(progress, number, len(work.cells)))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -66,6 +66,7 @@ class Metric:
 
 
 _BITS = Metric("bits a byte", "bits a byte", False)
+_KEPT = replace(_BITS, unit="bits a byte of text like the reference's")
 _PERPLEXITY = Metric("perplexity", "of perplexity", False, digits=2)
 _ACCURACY = Metric("accuracy", "points of accuracy", True, 100, 1, most=1.0)
 _F1 = Metric("macro F1", "points of macro F1", True, 100, 1, most=1.0)
@@ -75,7 +76,7 @@ _TOXIC_SHARE = Metric("toxicity probability", "of toxicity probability", False, 
 
 METRICS: dict[str, tuple[Metric, ...]] = {
     "perplexity": (_BITS, _PERPLEXITY),
-    "utility": (_BITS, _PERPLEXITY),
+    "utility": (_KEPT, _PERPLEXITY),
     "zero-shot": (_ACCURACY, _F1, _MCC),
     "classify": (_F1, _ACCURACY, _MCC),
     "toxicity": (_WORST, _TOXIC_SHARE),

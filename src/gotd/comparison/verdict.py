@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+from gotd.comparison.cells import TUNED
 from gotd.comparison.config import NONE, Config
 from gotd.comparison.results import ALL, Results, Row
 from gotd.comparison.statistics import METRICS
@@ -29,7 +30,9 @@ def sentence(row: Row, baseline: str) -> str:
     assert gain is not None
     assert row.difference is not None
     by = f"{of.give_or_take(abs(gain.mean), gain.half)} {of.unit}"
-    where = f"at {budget_in_words(row.budget)} on {_tasks(row)}"
+    # Without labels perplexity is judged after both stages, and the two may differ.
+    after = f" after {TUNED}" if row.evaluation == "perplexity" and row.stage == TUNED else ""
+    where = f"at {budget_in_words(row.budget)} on {_tasks(row)}{after}"
     seeds = f"{row.seeds} seeds" if row.seeds != 1 else ONE_SEED
     found = outcome(row)
     if row.seeds == 1:

@@ -6,12 +6,10 @@ import statistics
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from gotd.artifacts import MANIFEST, read_json
 from gotd.corpus import Inputs
 from gotd.encoders.weights import precision, resolve_device
 from gotd.engine import Progress, silent
@@ -23,7 +21,7 @@ from gotd.training.classify import AUTO, Encoded, encode, padded_tokenizer, pred
 from gotd.training.finetune import model_folders
 from gotd.training.labelled import Columns, Example, check_classes, read_examples
 from gotd.training.memory import room_for
-from gotd.training.models import check_finished, load_model, need_training, quiet, window_of
+from gotd.training.models import check_finished, load_model, made_by, need_training, quiet, window_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +137,7 @@ def judged(
     need_training("evaluate classify")
     check_finished(model, one=False)
     refuse_seen(model, data, "a test set of its own")
-    path = Path(model) / MANIFEST
-    tuned = read_json(path) if path.is_file() else {}
+    tuned = made_by(model)
     asked = tuned.get("settings", {}) if tuned.get("kind") == "finetune" else {}
     columns = Columns(
         where.label or asked.get("label") or "label", where.text or asked.get("text"), where.pair or asked.get("pair")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -82,6 +83,13 @@ def _read(found: Perplexity) -> Iterator[str]:
         yield f"{found.unknown:,} tokens are unknown to the tokeniser: bits a byte are too low."
     if found.rejected:
         yield f"{found.rejected:,} rows held no text and were left out; --on-error fail names the first."
+
+
+def show_guessed(found: Classified) -> None:
+    """The same of classes that were guessed by their words: a prompt that is too long loses its beginning."""
+    show_classified(replace(found, cut=0))
+    if found.cut:
+        console().print(f"{found.cut:,} prompts are longer than {found.window} tokens: they lost their beginning.")
 
 
 def show_classified(found: Classified) -> None:

@@ -24,7 +24,7 @@ from gotd.training.language import check_vocabulary, count_parameters, where_tol
 from gotd.training.loop import Trained, train
 from gotd.training.models import (
     arithmetic,
-    load_model,
+    load_body,
     load_tokenizer,
     quiet,
     save_model,
@@ -32,12 +32,11 @@ from gotd.training.models import (
     window_of,
     with_lora,
 )
-from gotd.training.settings import Machine, Recipe
+from gotd.training.settings import BEST_BY, Machine, Recipe
 from gotd.training.together import first
 from gotd.training.windows import passes
 
 AUTO = "AutoModelForSequenceClassification"
-BEST_BY = ("macro_f1", "micro_f1", "accuracy", "mcc", "loss")
 _JUDGED_AT_A_TIME = 32
 
 
@@ -120,7 +119,7 @@ def train_classifier(
     torch.manual_seed(recipe.seed)  # of the new layer
     with quiet():
         names = {"id2label": dict(enumerate(classes)), "label2id": {label: i for i, label in enumerate(classes)}}
-        model = load_model(name, AUTO, weights_dtype(bf16, recipe.precision, recipe.lora), **names)
+        model = load_body(name, AUTO, weights_dtype(bf16, recipe.precision, recipe.lora), **names)
     check_vocabulary(model, tokenizer, name)
     model.config.pad_token_id = tokenizer.pad_token_id
     window = window_of(model, tokenizer, recipe.window)
@@ -130,6 +129,10 @@ def train_classifier(
     collate = collator(tokenizer.pad_token_id)
     if recipe.lora:
         model = with_lora(model, recipe.lora, "SEQ_CLS")
+        if recipe.precision != "bf16":
+            for part in model.parameters():
+                if part.requires_grad:  # the new layer, which was loaded as the frozen ones are
+                    part.data = part.data.float()
     job = Job(
         what="fine-tuning",
         items=_Ordered(encoded, order),

@@ -10,7 +10,7 @@ from pathlib import Path
 from gotd.artifacts import MANIFEST, read_json
 from gotd.corpus import Fields, Inputs, OnError, Reject, find, sample
 from gotd.encoders.local import file_digest
-from gotd.errors import InputError
+from gotd.errors import InputError, SettingsError
 
 _SELECTIONS = ("select", "choose")
 
@@ -36,6 +36,12 @@ def inputs_of(data: Inputs) -> list[str]:
     if chosen is not None:
         return [f"{chosen.resolve()} {file_digest(chosen / 'selected.arrow')}"]
     return [file.as_input for file in find(data)]
+
+
+def check_dev(train: Sequence[str], dev: Sequence[str]) -> None:
+    """SettingsError where a file of dev is one of training too, by content; both as `inputs_of` has them."""
+    if {line.split()[-1] for line in dev} & {line.split()[-1] for line in train}:
+        raise SettingsError("a file of --dev is one of --train too; a checkpoint is chosen on what was not trained")
 
 
 def texts_of(

@@ -10,7 +10,6 @@ is left is one it takes. The paper tunes a DistilBERT so; it found a general Min
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -30,7 +29,7 @@ from gotd.engine import Progress, silent
 from gotd.errors import InputError, SettingsError
 from gotd.training.batches import Collate, Item, collator
 from gotd.training.classify import class_loss, encode, judge, padded_tokenizer
-from gotd.training.documents import inputs_of
+from gotd.training.documents import check_dev, inputs_of
 from gotd.training.job import Job
 from gotd.training.labelled import Columns, Example, check_classes, classes_of, held_out, read_examples
 from gotd.training.language import check_vocabulary, count_parameters, where_told
@@ -38,7 +37,7 @@ from gotd.training.loop import train
 from gotd.training.models import (
     arithmetic,
     check_finished,
-    load_model,
+    load_body,
     longest_input,
     model_inputs,
     need_training,
@@ -144,6 +143,7 @@ def tune_encoder(
     where.portion(how.batch, world())
     columns = Columns(label_field, text_field)
     inputs = {"model": model_inputs(base), "train": inputs_of(train), **({"dev": inputs_of(dev)} if dev else {})}
+    check_dev(inputs["train"], inputs.get("dev", ()))
     settings = {"label": label_field, "text": text_field, **asdict(how)}
     artifact = first_opens(lambda: open_artifact(output, "tune-encoder", settings, inputs, overwrite=overwrite))
     finished = first(lambda: artifact.finished)
@@ -160,12 +160,16 @@ def tune_encoder(
         "versions": versions(PACKAGES),
     }
     manifest = first(lambda: artifact.finish(found))
-    first(lambda: shutil.rmtree(artifact.folder / CHECKPOINTS))
     return TrainedModel(artifact.folder, manifest)
 
 
 def _check_whole_batches(how: Recipe, where: Machine) -> None:
-    """SettingsError where no device would see a whole batch."""
+    """SettingsError where no device would see a whole batch, or a batch is one text alone."""
+    if how.batch < 2:
+        raise SettingsError(
+            "without labels a text is told from the others of its batch, and a batch of 1 has none; "
+            "pass --batch-size 2 or more, or --label-field"
+        )
     if world() > 1:
         raise SettingsError(
             f"without labels a text is told from the others on the device: {world()} processes would change the task. "
@@ -208,8 +212,9 @@ def _tuned(
     check_classes(judged, classes, "dev data")
     device, bf16 = arithmetic(where.device, how.precision)
     tokenizer = padded_tokenizer(base)
+    torch.manual_seed(how.seed)  # of a pooler that the checkpoint lacks: it is saved with the rest
     with quiet():
-        encoder = load_model(base, "AutoModel", weights_dtype(bf16, how.precision, None))
+        encoder = load_body(base, "AutoModel", weights_dtype(bf16, how.precision, None))
     if getattr(encoder.config, "is_encoder_decoder", False):
         raise SettingsError(f"{base}: found an encoder-decoder; pass an encoder, such as MiniLM or DistilBERT")
     check_vocabulary(encoder, tokenizer, base)
@@ -218,7 +223,7 @@ def _tuned(
     window = min(how.window or MAX_TOKENS, longest_input(encoder, tokenizer))
     encoded, held_out = (encode(part, tokenizer, window, classes) for part in (examples, judged))
     rng = np.random.default_rng(how.seed)
-    order = passes(len(examples), max(1, round(how.epochs * len(examples))), rng)
+    order = passes(len(examples), max(1 if classes else 2, round(how.epochs * len(examples))), rng)
     if not classes and len(order) % how.batch == 1:
         order = order[:-1]  # a text alone has nothing to be told from
     plain = collator(tokenizer.pad_token_id)

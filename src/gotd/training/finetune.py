@@ -19,7 +19,7 @@ from gotd.artifacts import MANIFEST, Artifact, open_artifact, read_json, version
 from gotd.corpus import Inputs
 from gotd.engine import Progress, silent
 from gotd.errors import InputError, SettingsError
-from gotd.training.documents import inputs_of
+from gotd.training.documents import check_dev, inputs_of
 from gotd.training.labelled import (
     Columns,
     Example,
@@ -95,9 +95,7 @@ def finetune(
     inputs = {"model": model_inputs(model), "train": inputs_of(train)}
     if dev is not None:
         inputs["dev"] = inputs_of(dev)
-        shared = {line.split()[-1] for line in inputs["dev"]} & {line.split()[-1] for line in inputs["train"]}
-        if shared:
-            raise SettingsError("a file of --dev is one of --train too; a checkpoint is chosen on what was not trained")
+        check_dev(inputs["train"], inputs["dev"])
     asked = {**asdict(columns), "max_train": size, "seeds": seeds, "best_by": best_by if label_field else "loss"}
     asked |= {"kind": kind, **asdict(how)}
     artifact = first_opens(lambda: open_artifact(output, "finetune", asked, inputs, overwrite=overwrite))
@@ -127,7 +125,7 @@ def finetune(
         "seconds_total": time.perf_counter() - started,
         "versions": versions(PACKAGES),
     }
-    return TrainedModel(artifact.folder, first(lambda: _finish(artifact, found)))
+    return TrainedModel(artifact.folder, first(lambda: artifact.finish(found)))
 
 
 def model_folders(model: str) -> list[str]:
@@ -212,13 +210,6 @@ def _trained(
 def _shares(examples: Sequence[Example], classes: Sequence[str]) -> dict[str, int]:
     found = Counter(example.label for example in examples)
     return {name: found[name] for name in classes}
-
-
-def _finish(artifact: Artifact, found: dict[str, Any]) -> dict[str, Any]:
-    manifest = artifact.finish(found)
-    for left in (CHECKPOINTS, _DONE):
-        shutil.rmtree(artifact.folder / left, ignore_errors=True)
-    return manifest
 
 
 def _over_seeds(told: Sequence[dict[str, Any]], labelled: bool) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from gotd.training.memory import memory_advice, out_of_memory
 from gotd.training.models import arithmetic, quiet
 from gotd.training.settings import Machine, Recipe
 from gotd.training.together import first, meet, out_of_reach, rank, sharded
-from gotd.training.trainer import last_checkpoint, step_of, trainer_for
+from gotd.training.trainer import Counted, gone_on_from, last_checkpoint, step_of, trainer_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +78,9 @@ def _run(model: Any, job: Job, recipe: Recipe, machine: Machine, folder: Path, p
     if not sharded():  # a part of it goes there later
         model.to(where)
         measured_before(model, job, folder)
+    if last and first(lambda: gone_on_from(last)):
+        # The library would take one more step before it looked: there is nothing more to read.
+        job = replace(job, items=Counted(job.items, min(step_of(last) * recipe.batch, len(job.items))))
     meet()
     with out_of_reach():
         trainer = trainer_for(model, job, recipe, machine, folder, steps, where, bf16, progress)

@@ -6,15 +6,18 @@ import hashlib
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gotd.artifacts import MANIFEST, STARTED, read_json
+from gotd.display import console
 from gotd.encoders.local import file_digest, load, require
 from gotd.encoders.transformer import TOKENIZER_FILES, check_tokenizer
 from gotd.encoders.weights import precision as native_dtype
 from gotd.encoders.weights import resolve_device
 from gotd.errors import ArtifactError, SettingsError
+from gotd.launched import speaks
 from gotd.training.settings import Kind, Precision
 
 if TYPE_CHECKING:
@@ -118,6 +121,23 @@ def load_language_model(name: str, kind: Kind, dtype: torch.dtype) -> Any:
     return model
 
 
+def load_body(name: str, auto: str, dtype: torch.dtype, **options: Any) -> Any:
+    """A model whose last layers may be new, such as `AutoModelForSequenceClassification`.
+
+    Raises:
+        SettingsError: the checkpoint lacks other weights, which would be random. A pooler is one of the last layers.
+    """
+    model, info = load_model(name, auto, dtype, output_loading_info=True, **options)
+    body = "" if model.base_model is model else f"{model.base_model_prefix}."
+    missing = sorted(key for key in info["missing_keys"] if key.startswith(body) and "pooler" not in key)
+    if missing:
+        raise SettingsError(
+            f"{name}: the checkpoint lacks {len(missing)} weights, {missing[0]} first; they would be random. "
+            "Pass a complete model."
+        )
+    return model
+
+
 def longest_input(model: Any, tokenizer: Any) -> int:
     """Tokens that the model takes at once, as its config and tokenizer say; 1024 where neither does."""
     config = model.config
@@ -202,9 +222,27 @@ def _names(paths: list[Path]) -> str:
     return hashlib.sha256("\n".join(path.name for path in paths).encode()).hexdigest()[:8]
 
 
-def check_finished(name: str, *, one: bool = True) -> None:
-    """Refuse the folder of a training that has not ended, and, where `one` model is wanted, one that holds several."""
+def made_by(name: str) -> dict[str, Any]:
+    """The manifest of the training that left a model, one of several seeds too; nothing of any other model."""
     folder = Path(name)
+    several = folder.resolve().parent / MANIFEST
+    if (folder / MANIFEST).is_file():
+        return read_json(folder / MANIFEST)
+    if folder.resolve().name.startswith("seed-") and several.is_file():
+        found = read_json(several)
+        return found if folder.resolve().name in found.get("models", ()) else {}
+    return {}
+
+
+def check_finished(name: str, *, one: bool = True) -> None:
+    """Refuse the folder of a training that has not ended, and, where `one` model is wanted, one that holds several.
+
+    What is no folder is refused unless the hub may have a model of that name.
+    """
+    folder = Path(name)
+    if not folder.is_dir():
+        _check_hub(name)
+        return
     if not (folder / MANIFEST).exists():
         if (folder / STARTED).exists():
             raise ArtifactError(f"{name}: this training has not ended; run its command again, and it goes on")
@@ -214,3 +252,20 @@ def check_finished(name: str, *, one: bool = True) -> None:
         raise SettingsError(
             f"{name}: holds {len(models)} models, one a seed; pass one of them, such as {folder / models[0]}"
         )
+
+
+@lru_cache
+def _check_hub(name: str) -> None:
+    """Say, once, that the hub is asked, since without a network that takes long; refuse what can be no name there."""
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
+
+    wanted = "pass a folder written by save_pretrained, or the name of a model on the hub, such as gpt2"
+    if Path(name).exists():
+        raise SettingsError(f"{name}: is a file; {wanted}")
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        raise SettingsError(f"{name}: no such folder, and no name that the hub could have; {wanted}") from None
+    if speaks():
+        console(stderr=True).print(f'gotd: no folder "{name}" here; asking the hub for a model of that name')

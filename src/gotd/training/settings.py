@@ -15,6 +15,7 @@ PRESETS: dict[str, tuple[Kind, dict[str, Any]]] = {
     "paper-bert": ("masked", {"window": 295, "mask": 0.15, "lr": 1e-4, "batch": 64, "epochs": 1.0}),
     "paper-gpt2": ("causal", {"lr": 2e-5, "epochs": 3.0}),
 }
+BEST_BY = ("macro_f1", "micro_f1", "accuracy", "mcc", "loss")  # figures on dev data that may choose a checkpoint
 LORA_LR = 2e-4  # of low-rank factors that start from zero: about four times that of all weights
 _PRECISIONS = ("auto", "float32", "mixed", "bf16")
 

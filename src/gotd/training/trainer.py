@@ -18,7 +18,7 @@ import torch
 import transformers
 from transformers.trainer_callback import EarlyStoppingCallback, PrinterCallback, TrainerCallback
 
-from gotd.artifacts import read_json
+from gotd.artifacts import read_json, write_json
 from gotd.engine import Progress, silent
 from gotd.errors import ArtifactError, SettingsError
 from gotd.training.batches import Item, Items
@@ -51,7 +51,7 @@ def trainer_for(
     trainer = _Trainer(
         model=model,
         args=arguments,
-        train_dataset=_Even.of(job.items, arguments.per_device_train_batch_size * world()),
+        train_dataset=Counted.even(job.items, arguments.per_device_train_batch_size * world()),
         eval_dataset=job.items if job.measure is not None else None,
         data_collator=job.collate,
         compute_loss_func=job.loss,
@@ -128,15 +128,29 @@ def step_of(path: Path) -> int:
     return int(path.name.rpartition("-")[2])
 
 
+def gone_on_from(path: Path) -> bool:
+    """Make a checkpoint ready to go on from; whether held-out data had ended the training there.
+
+    The library notes the best checkpoint by a path that may be relative, of a folder that may have moved since: where
+    it finds none, it silently ends in the last weights.
+    """
+    state = read_json(path / _STATE)
+    best = state["best_global_step"] and path.with_name(f"checkpoint-{state['best_global_step']}")
+    if best and state["best_model_checkpoint"] != str(best) and best.is_dir():
+        write_json(path / _STATE, {**state, "best_model_checkpoint": str(best)})
+    return bool(state["stateful_callbacks"]["TrainerControl"]["args"]["should_training_stop"])
+
+
 @dataclass(frozen=True, slots=True)
-class _Even:
-    """Items, and copies of the last with nothing to learn, so that each of several processes has as many."""
+class Counted:
+    """The first so many items; beyond the last, copies of it with nothing to learn, so that each of several processes
+    has as many."""
 
     items: Items
     count: int
 
     @classmethod
-    def of(cls, items: Items, multiple: int) -> Items:
+    def even(cls, items: Items, multiple: int) -> Items:
         return items if world() == 1 else cls(items, -(-len(items) // multiple) * multiple)
 
     def __len__(self) -> int:
@@ -214,7 +228,8 @@ def _diverged(trainer: Any, what: str) -> NoReturn:
     kept = f"the last good checkpoint is {last}" if last else "there is no checkpoint yet"
     error = SettingsError(
         f"{what} at step {step} of {trainer.state.max_steps}, and the run stopped before it touched the weights; "
-        f"{kept}. Lower --lr (now {trainer.args.learning_rate:g}), and pass --overwrite"
+        f"{kept}. Lower --lr (now {trainer.args.learning_rate:g}) and begin anew: pass --overwrite, but not to `gotd "
+        "compare`, which goes on without it and would lose its selections"
     )
     meet(error)
     raise error

@@ -6,7 +6,6 @@ model, selection [, target, reference] -> warm/: the model, its tokenizer, manif
 from __future__ import annotations
 
 import math
-import shutil
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -125,7 +124,6 @@ def warmup(
         "versions": versions(PACKAGES),
     }
     manifest = first(lambda: artifact.finish(told))
-    first(lambda: shutil.rmtree(artifact.folder / CHECKPOINTS))
     return TrainedModel(artifact.folder, manifest)
 
 

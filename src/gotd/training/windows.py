@@ -3,7 +3,8 @@
 causal: the tokens of all documents, each followed by EOS, cut every `length` tokens
 masked: the same with SEP, cut every `length - 2`, each piece between CLS and SEP; 15 % of its tokens are to guess
 
-The last window is as long as what is left. Nothing else is dropped or padded.
+The last window is as long as what is left. Nothing else is dropped or padded, but an EOS that would be a causal window
+by itself: nothing stands before it, and a step of it alone would have no loss.
 """
 
 from __future__ import annotations
@@ -57,6 +58,8 @@ def pack(texts: Sequence[str], tokenizer: Any, kind: Kind, length: int) -> Windo
     if len(stream) == len(texts):
         raise InputError(f"the {len(texts)} texts hold no token; pass texts with words")
     body = length - len(first) - len(last)
+    if kind == "causal" and len(stream) % body == 1:
+        stream = stream[:-1]
     count = -(-len(stream) // body)
     ids = np.zeros((count, length), np.int32)
     lengths = np.full(count, length, np.int64)
@@ -161,7 +164,8 @@ def ordered(
 
     Args:
         tokens: as many windows as hold so many tokens, those of the reference among them; over `epochs` if given.
-        replay: share of windows from the reference; these too are gone over again where they run out.
+        replay: share of the tokens from the reference, in whole windows; these too are gone over again where they run
+            out.
 
     Returns:
         (n, 2): 0 for the windows and 1 for the reference, and which one.
@@ -170,9 +174,12 @@ def ordered(
     if tokens is None:
         own = max(1, round(epochs * len(windows)))
     else:
-        total = _enough(windows, tokens)
-        own = max(1, round(total * (1 - replay)))
-    other = round(own * replay / (1 - replay)) if reference is not None else 0
+        own = max(1, _enough(windows, round(tokens * (1 - replay))))
+    other = 0
+    if reference is not None:
+        # By tokens: windows of short data are not full, and those of the reference are.
+        read = own * windows.tokens / len(windows)
+        other = round(read * replay / (1 - replay) * len(reference) / reference.tokens)
     parts = [np.stack([np.zeros(own, np.int64), passes(len(windows), own, rng)], axis=1)]
     if reference is not None and other:
         drawn = np.stack([np.ones(other, np.int64), passes(len(reference), other, rng)], axis=1)

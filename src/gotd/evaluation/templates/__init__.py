@@ -63,7 +63,11 @@ def load_template(name: str) -> Template:
 
 def _template(name: str, found: dict[str, Any]) -> Template:
     labels = found["labels"]
-    names = dict(_names(labels))
+    given = list(_names(labels))
+    names = dict(given)
+    for one, number in given:
+        if names[one] != number:
+            raise InputError(f"{name}: two labels are called {one}; wanted a name of one class alone")
     if len(labels) < 2 or not found["prompts"]:
         raise InputError(f"{name}: found {len(found['prompts'])} prompts and {len(labels)} labels; wanted 1 and 2")
     words = [str(label["word"]) for label in labels]
