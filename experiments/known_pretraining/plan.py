@@ -72,7 +72,7 @@ class Plan:
         return (*self.tasks, *self.mixtures)
 
 
-MEDIUM = Plan(budgets=(49_152,), width=256, layers=6, pretraining_rate=2e-3)
+MEDIUM = Plan(budgets=(49_152,), width=256, layers=6, pretraining_rate=2e-3, warmup_rate=1e-4)
 """5.6 million parameters, for a CPU: half an hour of one core to pretrain, half a minute a cell."""
 
 LARGE = Plan(

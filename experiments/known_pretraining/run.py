@@ -28,7 +28,7 @@ from texts import Text, deal
 from threadpoolctl import threadpool_limits
 from tokenizers import Tokenizer
 
-RATES = (3e-4, 1e-3, 3e-3)
+RATES = (1e-4, 3e-4, 1e-3, 3e-3)
 SIZES = {"small": Plan(), "medium": MEDIUM, "large": LARGE, "tiny": TINY}
 NOTHING = "no warm-up"
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "known_pretraining"
