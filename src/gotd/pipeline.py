@@ -21,7 +21,7 @@ from typing import Any
 import orjson
 
 from gotd.artifacts import MANIFEST, Artifact, open_artifact, read_json
-from gotd.corpus import Fields, Inputs, OnError, OutputFormat, Reject, RejectWriter, find
+from gotd.corpus import Fields, GivenFields, Inputs, OnError, OutputFormat, Reject, RejectWriter, fields_from, find
 from gotd.durable import linked
 from gotd.engine import Executor, Progress, check_executor, silent
 from gotd.selection.duplicates import Mode
@@ -85,8 +85,8 @@ def select(
     polish: int = 3,
     tokenizer: str | None = None,
     seed: int = 0,
-    fields: Fields | None = None,
-    target_fields: Fields | None = None,
+    fields: GivenFields | None = None,
+    target_fields: GivenFields | None = None,
     on_error: OnError = "skip",
     format: OutputFormat = "jsonl",
     workers: int | None = None,
@@ -119,8 +119,9 @@ def select(
         keep: score only so many sources, those nearest to the target (see `domains`).
         rounds, mix, warm_up, dedup, max_per_source, shortlist, target_shares: see `choose`.
         held_out, polish, tokenizer: see `score`.
-        fields: where text, id and source are in a candidate or reference record.
-        target_fields: the same for the target; left out, as for the candidates.
+        fields: where text, id and source are in a candidate or reference record: `gotd.Fields`, or some of its names
+            as a mapping, such as `{"text": "body"}`.
+        target_fields: the same for the target; left out, as for the candidates; a mapping changes some of those.
         on_error: `skip` names bad rows in `rejects.jsonl`; `fail` stops at the first.
         format: of the selected records: `jsonl`, `jsonl.zst` or `parquet`.
         workers: processes for scoring; None for one a core, 1 to stay in this process.
@@ -150,7 +151,8 @@ def select(
         trim=trim,
         seed=seed,
     )
-    where = fields or Fields()
+    where = fields_from(fields, Fields())
+    where_target = None if target_fields is None else fields_from(target_fields, where.of_target())
     wanted = checked(budget, format, max_per_source)
     how = PickSettings(rounds, mix, dedup, max_per_source, shortlist, target_shares, warm_up)
     check_rounds(rounds, settings.method)
@@ -169,7 +171,7 @@ def select(
     asked = {
         **asdict(settings),
         "fields": asdict(where),
-        "target_fields": asdict(target_fields) if target_fields else None,
+        "target_fields": None if where_target is None else asdict(where_target),
         "budget": str(wanted),
         **asdict(how),
         "keep": keep,
@@ -194,14 +196,14 @@ def select(
     working: dict[str, Any] = {"tokenizer": tokenizer, "workers": workers, "executor": executor}
     sources = None
     if keep is not None:
-        near = domains(candidates, target, keep=keep, settings=first, target_fields=target_fields, **reading)
+        near = domains(candidates, target, keep=keep, settings=first, target_fields=where_target, **reading)
         sources = [domain.source for domain in near if domain.kept]
     seen = reference if reference is not None else candidates
     fits = {"selector": settings, **({} if tiers is None else {"coarse": first})}
     place = work / ("scores" if tiers is None else "coarse-scores")
     with early_workers(files["candidates"], where, place, workers, executor):
         for name, chosen_by in fits.items():
-            fit(target, seen, work / name, avoid=avoid, settings=chosen_by, target_fields=target_fields, **reading)
+            fit(target, seen, work / name, avoid=avoid, settings=chosen_by, target_fields=where_target, **reading)
         score(
             work / ("selector" if tiers is None else "coarse"),
             candidates,

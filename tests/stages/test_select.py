@@ -421,3 +421,24 @@ def _table(folder: Path) -> list[dict[str, object]]:
     import pyarrow.parquet as pq
 
     return pq.read_table(folder / "scores.parquet").to_pylist()
+
+
+def test_fields_as_a_mapping_are_as_the_fields_of_those_names(write, text, tmp_path: Path) -> None:
+    pool = write("pool.jsonl", [{"id": str(i), "body": text(i, i % 5 == 0), "domain": "ab"[i % 2]} for i in range(40)])
+    target = write("target.jsonl", [{"question": text(100 + i, True)} for i in range(10)])
+    how = {"fields": {"text": "body", "source": "domain"}, "target_fields": {"text": "question"}}
+    exact = {"fields": Fields(text="body", source="domain"), "target_fields": Fields(text="question")}
+
+    chosen = gotd.select(pool, target, "5docs", tmp_path / "out", workers=1, **how)
+
+    assert set(chosen.manifest["sources"]) == {"a", "b"}
+    again = gotd.select(pool, target, "5docs", tmp_path / "out", workers=1, **exact)
+    assert again.manifest == chosen.manifest
+    assert gotd.domains(pool, target, **how) == gotd.domains(pool, target, **exact)
+    for call in (gotd.select, gotd.domains):
+        more = {"budget": "5docs"} if call is gotd.select else {}
+        with pytest.raises(SettingsError, match='no field "body"; known: text'):
+            call(pool, target, **more, fields={"body": "text"})
+    gotd.fit(target, pool, tmp_path / "fit", **how)
+    with pytest.raises(SettingsError, match='no field "body"; known: text'):
+        gotd.score(tmp_path / "fit", pool, tmp_path / "scores", fields={"body": "text"})

@@ -12,7 +12,7 @@ from statistics import fmean
 
 import numpy as np
 
-from gotd.corpus import Document, Fields, Inputs, OnError, find
+from gotd.corpus import Document, Fields, GivenFields, Inputs, OnError, fields_from, find
 from gotd.encoders import Encoder
 from gotd.encoders.precomputed import Precomputed
 from gotd.engine import Progress, silent
@@ -53,8 +53,8 @@ def domains(
     keep: int | None = None,
     per_source: int = PER_SOURCE,
     settings: FitSettings | None = None,
-    fields: Fields | None = None,
-    target_fields: Fields | None = None,
+    fields: GivenFields | None = None,
+    target_fields: GivenFields | None = None,
     on_error: OnError = "skip",
     device: str = "auto",
     progress: Progress = silent,
@@ -65,11 +65,11 @@ def domains(
         keep: how many of the nearest to mark as kept; None for all.
         per_source: documents to measure a source on, at most.
     """
-    chosen, where = settings or FitSettings(), fields or Fields()
+    chosen, where = settings or FitSettings(), fields_from(fields, Fields())
     if keep is not None and not keep >= 1:
         raise SettingsError(f"keep is {keep}; wanted 1 or more sources")
     by_source = _by_source(candidates, where, per_source, chosen.seed, on_error, progress)
-    where_target = target_fields or where.of_target()
+    where_target = fields_from(target_fields, where.of_target())
     goals = aims(target)
     wanted = [_wanted(goal, where_target, chosen, on_error) for goal in goals]
     everything = [document for found in by_source.values() for document in found[: 20_000 // len(by_source) + 1]]

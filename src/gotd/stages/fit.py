@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from gotd.artifacts import open_artifact
-from gotd.corpus import Fields, Inputs, OnError, RejectWriter, find
+from gotd.corpus import Fields, GivenFields, Inputs, OnError, RejectWriter, fields_from, find
 from gotd.encoders import Encoder
 from gotd.encoders.weights import transport_device
 from gotd.engine import Progress, silent
@@ -107,8 +107,8 @@ def fit(
     *,
     avoid: Targets | None = None,
     settings: FitSettings | None = None,
-    fields: Fields | None = None,
-    target_fields: Fields | None = None,
+    fields: GivenFields | None = None,
+    target_fields: GivenFields | None = None,
     on_error: OnError = "skip",
     device: str = "auto",
     overwrite: bool = False,
@@ -122,16 +122,17 @@ def fit(
         output: folder for `potential.safetensors`, `rejects.jsonl` and the manifest.
         avoid: as `target`: examples of what the selection is to leave.
         settings: what decides the fit.
-        fields: where text, id and source are in a record of the reference, and of pools to come.
-        target_fields: the same for the target; left out, as for the reference.
+        fields: where text, id and source are in a record of the reference, and of pools to come: `gotd.Fields`, or
+            some of its names as a mapping.
+        target_fields: the same for the target; left out, as for the reference; a mapping changes some of those.
         on_error: `skip` names bad rows in `rejects.jsonl`; `fail` stops at the first.
         device: where a transformer encoder runs and the transport is solved, see `transport_device`.
         overwrite: replace what another command left in `output`.
         progress: called as work is done.
     """
     started = time.perf_counter()
-    chosen, where = settings or FitSettings(), fields or Fields()
-    where_target = target_fields or where.of_target()
+    chosen, where = settings or FitSettings(), fields_from(fields, Fields())
+    where_target = fields_from(target_fields, where.of_target())
     goals, read_from = aims(target, avoid), find(reference)
     check_aims(chosen.method, goals)
     asked = {

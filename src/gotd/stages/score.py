@@ -10,17 +10,16 @@ mass is off by more than ASK_AT, the potential is corrected by one Sinkhorn step
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import orjson
 import torch
 
 from gotd.artifacts import Artifact, open_artifact
-from gotd.corpus import Fields, File, Inputs, OnError, Shard, find, plan
+from gotd.corpus import Fields, File, GivenFields, Inputs, OnError, Shard, fields_from, find, plan
 from gotd.durable import linked
 from gotd.encoders import Encoder
 from gotd.encoders.weights import ON_GPU
@@ -44,7 +43,7 @@ def score(
     pool: Inputs,
     output: Path | str,
     *,
-    fields: Fields | Mapping[str, Any] | None = None,
+    fields: GivenFields | None = None,
     on_error: OnError = "skip",
     sources: Sequence[str] | None = None,
     workers: int | None = None,
@@ -95,8 +94,7 @@ def score(
         raise SettingsError(f"polish is {polish}; wanted 0 or more passes")
     check_executor(executor)
     fitted = Potential.load(potential, device=device)
-    remembered = fitted.settings.get("fields", {})
-    chosen = fields if isinstance(fields, Fields) else Fields(**{**remembered, **(fields or {})})
+    chosen = fields_from(fields, Fields(**fitted.settings.get("fields", {})))
     files = find(pool)
     settings = {
         "potential": fitted.settings.get("key"),
