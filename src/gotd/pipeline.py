@@ -131,9 +131,10 @@ def select(
         progress: called as work is done.
     """
     started = time.perf_counter()
+    measured = keep  # what is asked for is refused where there are fewer sources, a default is not
     if method == IN_DOMAIN:
         # Uniform within the sources nearest to the target: the "DAPT" row of the paper.
-        method, keep = "random", keep or IN_DOMAIN_SOURCES
+        method, keep = "random", IN_DOMAIN_SOURCES if keep is None else keep
     settings = fit_settings(
         paper=paper,
         method=method,
@@ -196,8 +197,8 @@ def select(
     working: dict[str, Any] = {"tokenizer": tokenizer, "workers": workers, "executor": executor}
     sources = None
     if keep is not None:
-        near = domains(candidates, target, keep=keep, settings=first, target_fields=where_target, **reading)
-        sources = [domain.source for domain in near if domain.kept]
+        near = domains(candidates, target, keep=measured, settings=first, target_fields=where_target, **reading)
+        sources = [domain.source for domain in near[:keep]]
     seen = reference if reference is not None else candidates
     fits = {"selector": settings, **({} if tiers is None else {"coarse": first})}
     place = work / ("scores" if tiers is None else "coarse-scores")

@@ -38,9 +38,27 @@ def test_nearest_first(settings: FitSettings, pool: list[str], target: str) -> N
 def test_the_nearest_are_kept(pool: list[str], target: str) -> None:
     found = gotd.domains(pool, target, keep=2)
     assert {domain.source for domain in found if domain.kept} == {"near", "nearest"}
-    assert all(domain.kept for domain in gotd.domains(pool, target, keep=9))
+    assert all(domain.kept for domain in gotd.domains(pool, target, keep=4))
     with pytest.raises(SettingsError, match="keep is 0; wanted 1 or more sources"):
         gotd.domains(pool, target, keep=0)
+
+
+def test_more_sources_than_there_are_cannot_be_kept(pool: list[str], target: str, tmp_path: Path) -> None:
+    message = "keep is 9, and the candidates are from 4 sources; wanted 4 at most"
+    with pytest.raises(SettingsError, match=message):
+        gotd.domains(pool, target, keep=9)
+    with pytest.raises(SettingsError, match=message):
+        gotd.select(pool, target, "3docs", tmp_path / "out", keep=9, workers=1)
+    with pytest.raises(SettingsError, match=message):
+        gotd.select(pool, target, "3docs", tmp_path / "out", method="in-domain", keep=9, workers=1)
+    few = gotd.select(pool[2:], target, "3docs", tmp_path / "few", method="in-domain", workers=1)
+    assert set(few.manifest["kept_sources"]) == {"near", "nearest"}
+
+
+@pytest.mark.parametrize(("name", "value"), [("keep", "3"), ("per_source", 0), ("per_source", None)])
+def test_numbers_that_measure_nothing_are_refused(name: str, value: object, pool: list[str], target: str) -> None:
+    with pytest.raises(SettingsError, match=f"{name} is {value!r}; wanted "):
+        gotd.domains(pool, target, **{name: value})
 
 
 def test_sources_may_be_named_in_the_records(pool: list[str], target: str, tmp_path: Path) -> None:
@@ -86,3 +104,14 @@ def test_progress_is_told(pool: list[str], target: str) -> None:
     told = []
     gotd.domains(pool, target, progress=lambda stage, done, total: told.append((stage, done, total)))
     assert told[-1] == ("measured", 4, 4)
+
+
+@pytest.mark.parametrize("budget", ["50docs", "2000tokens"])
+@pytest.mark.parametrize("how", [{}, {"coarse": "lsa", "fine": "lsa+static"}])
+def test_a_budget_above_what_was_kept_wants_more_kept(
+    budget: str, how: dict[str, str], pool: list[str], target: str, tmp_path: Path
+) -> None:
+    with pytest.raises(SettingsError, match=r"lower --budget or raise --keep: 120 documents are from sources that"):
+        gotd.select(pool, target, budget, tmp_path / "out", keep=1, workers=1, **how)
+    with pytest.raises(SettingsError, match="lower --budget or add candidates"):
+        gotd.select(pool[:1], target, budget, tmp_path / "one", workers=1, **how)

@@ -177,12 +177,11 @@ class Choices:
                 near = domains(
                     config.candidates,
                     targets_of(task),
-                    keep=asked.keep,
                     settings=asked.fit,
                     target_fields=Fields(text=task.text_field),
                     **common,
                 )
-                sources = [domain.source for domain in near if domain.kept]
+                sources = [domain.source for domain in near[: asked.keep]]
             common |= {"workers": config.workers, **asked.scoring}
             vectors = self._vectors(fitted, common)
             common |= {"sources": sources, "held_out": self._held_out(task), "embeddings": vectors}

@@ -183,7 +183,7 @@ def _picked(
 def _ranked(scored: Scores, budget: Budget, pool: int, **how: Any) -> Ranking:
     """`rank`; where the pool is too small, so are the reasons why it is."""
     try:
-        return rank(scored.batches, budget, pool, **how)
+        return rank(scored.batches, budget, pool, more=scored.more, **how)
     except SettingsError as error:
         rejects = ", ".join(
             f"{count:,} {reason}" for reason, count in sorted(scored.manifest.get("rejects", {}).items())

@@ -16,7 +16,7 @@ from gotd.corpus import Document, Fields, GivenFields, Inputs, OnError, fields_f
 from gotd.encoders import Encoder
 from gotd.encoders.precomputed import Precomputed
 from gotd.engine import Progress, silent
-from gotd.errors import InputError, SettingsError
+from gotd.errors import InputError, SettingsError, check_numbers
 from gotd.potential import encoder_for
 from gotd.selection.gradient import between_halves
 from gotd.stages.fit import FitSettings
@@ -64,11 +64,22 @@ def domains(
     Args:
         keep: how many of the nearest to mark as kept; None for all.
         per_source: documents to measure a source on, at most.
+
+    Raises:
+        SettingsError: fewer sources than are to be kept.
     """
     chosen, where = settings or FitSettings(), fields_from(fields, Fields())
+    check_numbers(per_source=per_source, **({} if keep is None else {"keep": keep}))
     if keep is not None and not keep >= 1:
         raise SettingsError(f"keep is {keep}; wanted 1 or more sources")
+    if not per_source >= 1:
+        raise SettingsError(f"per_source is {per_source}; wanted 1 or more documents to measure a source on")
     by_source = _by_source(candidates, where, per_source, chosen.seed, on_error, progress)
+    if keep is not None and keep > len(by_source):
+        raise SettingsError(
+            f"keep is {keep}, and the candidates are from {len(by_source)} sources; wanted {len(by_source)} at most. "
+            "--source-field names the field that tells sources apart, where it is not the file"
+        )
     where_target = fields_from(target_fields, where.of_target())
     goals = aims(target)
     wanted = [_wanted(goal, where_target, chosen, on_error) for goal in goals]

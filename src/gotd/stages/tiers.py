@@ -142,7 +142,14 @@ def refine(
         return Scores.load(artifact.folder)
     budget = in_documents(budget, counts["scored"])
     ranking = rank(
-        before.batches, budget, counts["scored"], seed=seed, worst=0, stretch=shortlist, estimated=tokenizer is None
+        before.batches,
+        budget,
+        counts["scored"],
+        seed=seed,
+        worst=0,
+        stretch=shortlist,
+        estimated=tokenizer is None,
+        more=before.more,
     )
     size = max(ranking.size, LEAST_PROBED) if probe is None else probe
     probed = _probe(before, ranking.best, counts["scored"] - len(ranking.best), size, seed)
