@@ -199,7 +199,7 @@ def _gathered(batches: Batches, wanted: Sequence[NDArray[np.int64]]) -> list[Pic
     first, parts = 0, []
     for batch in batches(list(_COLUMNS)):
         start, stop = np.searchsorted(rows, [first, first + len(batch)])
-        if start < stop:
+        if start < stop or not parts:  # of no rows, a table of none
             parts.append(pa.Table.from_batches([batch]).take(pa.array(rows[start:stop] - first)))
         first += len(batch)
     picked = _picked(pa.concat_tables(parts))

@@ -84,7 +84,7 @@ def choose(
         progress: called as work is done.
 
     Raises:
-        SettingsError: a budget above the pool.
+        SettingsError: a budget above the pool, or below the first document.
     """
     started = time.perf_counter()
     scored = Scores.load(scores)
@@ -103,6 +103,8 @@ def choose(
     fields = Fields(**scored.manifest["settings"]["fields"])
     choice = _choice(scored, wanted, how, potential, fields, seed)
     ranking, chosen, documents = choice.ranking, choice.pick, choice.documents
+    if not documents:
+        raise SettingsError(f"the budget is {wanted}, less than the first document to take; raise --budget")
     best = ranking.best.take(chosen.rows)
     progress("writing", 1, 3)
     calibrated = calibrated_scores(best.score, ranking.mean, ranking.pool)
