@@ -210,3 +210,11 @@ def test_a_selection_is_loaded_from_what_either_command_made(selected: Path, sco
     assert gotd.Selection.load(selected).manifest["kind"] == "select"
     with pytest.raises(ArtifactError, match="was made by `gotd score`; wanted one made by `gotd choose`"):
         gotd.Selection.load(scored)
+
+
+@pytest.mark.parametrize("text_mass", ["docs", "tokens"])
+def test_the_last_round_ends_where_the_selection_does(text_mass: str, corpora, tmp_path: Path) -> None:
+    """What is weighed by its tokens is so in the rounds too: both solve the same problem."""
+    how = {"text_mass": text_mass, "rounds": 3, "mix": 0.4, "workers": 1}
+    found = gotd.select(corpora.pool, corpora.target, "30docs", tmp_path / "out", **how).manifest
+    assert found["rounds"][-1]["solved"] == pytest.approx(found["transport"]["after"], abs=1e-5)

@@ -74,6 +74,7 @@ def descend(
     take: Take,
     rounds: int,
     mix: float,
+    weights: Tensor | None = None,
 ) -> Descent:
     """Choose from candidates (n, d) in `rounds` rounds, up to a share `mix` of what the model has seen.
 
@@ -85,6 +86,7 @@ def descend(
         take: decides how many of the ordered candidates one round takes, and which it passes over.
         rounds: R.
         mix: lambda.
+        weights: (n,) what each candidate weighs once it is taken; None where all weigh the same.
     """
     here, mixture = start, reference
     left = torch.ones(len(candidates), dtype=torch.bool)
@@ -102,7 +104,7 @@ def descend(
         rows += taken
         scores += phi[taken].tolist()
         share = mix * number / rounds
-        picks = Measure.of(candidates[rows])
+        picks = Measure.of(candidates[rows], None if weights is None else weights[rows])
         after = reference.mixed_with(picks, share)
         predicted = here.value + _mean(here, after) - _mean(here, mixture)
         centroids = None if summary is None else summary.mixed_with(summarised(picks), share)
