@@ -24,6 +24,7 @@ from gotd.artifacts import MANIFEST, Artifact, open_artifact, read_json
 from gotd.corpus import Fields, GivenFields, Inputs, OnError, OutputFormat, Reject, RejectWriter, fields_from, find
 from gotd.durable import linked
 from gotd.engine import Executor, Progress, check_executor, silent
+from gotd.errors import whole
 from gotd.selection.duplicates import Mode
 from gotd.selection.mix import WarmUp
 from gotd.selection.tokens import identity
@@ -131,6 +132,7 @@ def select(
         progress: called as work is done.
     """
     started = time.perf_counter()
+    keep, polish = None if keep is None else whole("keep", keep), whole("polish", polish)
     measured = keep  # what is asked for is refused where there are fewer sources, a default is not
     if method == IN_DOMAIN:
         # Uniform within the sources nearest to the target: the "DAPT" row of the paper.
@@ -152,7 +154,7 @@ def select(
         trim=trim,
         seed=seed,
     )
-    where = fields_from(fields, Fields())
+    seed, where = settings.seed, fields_from(fields, Fields())
     where_target = None if target_fields is None else fields_from(target_fields, where.of_target())
     wanted = checked(budget, format, max_per_source)
     how = PickSettings(rounds, mix, dedup, max_per_source, shortlist, target_shares, warm_up)
@@ -176,7 +178,7 @@ def select(
         "budget": str(wanted),
         **asdict(how),
         "keep": keep,
-        **({} if tiers is None else {"coarse": coarse, "probe": probe}),
+        **({} if tiers is None else {"coarse": str(coarse), "probe": tiers.probe}),
         **({"keep_embeddings": True} if keep_embeddings else {}),
         **({} if kept is None else {"embeddings": kept.key}),
         "polish": polish,
@@ -224,7 +226,7 @@ def select(
             work / "scores",
             wanted,
             shortlist=shortlist,
-            probe=probe,
+            probe=tiers.probe,
             seed=seed,
             device=device,
             progress=progress,

@@ -44,7 +44,7 @@ def test_the_nearest_are_kept(pool: list[str], target: str) -> None:
 
 
 def test_more_sources_than_there_are_cannot_be_kept(pool: list[str], target: str, tmp_path: Path) -> None:
-    message = "keep is 9, and the candidates are from 4 sources; wanted 4 at most"
+    message = "keep is 9; wanted 4 at most, which is how many sources the candidates have"
     with pytest.raises(SettingsError, match=message):
         gotd.domains(pool, target, keep=9)
     with pytest.raises(SettingsError, match=message):

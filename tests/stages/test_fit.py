@@ -172,6 +172,11 @@ def test_trimmed_targets_are_named(write, text, tmp_path: Path) -> None:
         ({"reg": "0.1"}, "reg is '0.1'; wanted a number"),
         ({"fit_sample": None}, "fit_sample is None; wanted a number"),
         ({"seed": True}, "seed is True; wanted a number"),
+        ({"seed": 1.5}, "seed is 1.5; wanted a whole number"),
+        ({"remove_top": 1.5}, "remove_top is 1.5; wanted a whole number"),
+        ({"fit_sample": float("nan")}, "fit_sample is nan; wanted a whole number"),
+        ({"encoder": None}, 'encoder is None; wanted a name such as "lsa"'),
+        ({"method": None}, 'no method "None"; known: gotd'),
     ],
 )
 def test_settings_that_cannot_be_are_refused(settings: dict[str, object], message: str) -> None:

@@ -116,8 +116,7 @@ def rank(
     count = budget.documents(pool)
     if count is not None and count > pool:
         raise SettingsError(
-            f"the budget is {count} documents and the pool holds {pool} that can be scored; "
-            f"lower --budget or {more}"
+            f"the budget is {count} documents and the pool holds {pool} that can be scored; lower --budget or {more}"
         )
     lowest = _lowest(budget, pool, stretch if cap is None else 1.0)
     highest = Lowest(min(worst, pool))
@@ -196,7 +195,8 @@ def _numbers(batch: pa.RecordBatch, column: str) -> NDArray[Any]:
 def _gathered(batches: Batches, wanted: Sequence[NDArray[np.int64]]) -> list[Picked]:
     """The rows with these numbers, for each of several lists."""
     rows = np.unique(np.concatenate(wanted))
-    first, parts = 0, []
+    parts: list[pa.Table] = []
+    first = 0
     for batch in batches(list(_COLUMNS)):
         start, stop = np.searchsorted(rows, [first, first + len(batch)])
         if start < stop or not parts:  # of no rows, a table of none

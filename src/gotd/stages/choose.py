@@ -19,7 +19,7 @@ import numpy as np
 from gotd.artifacts import open_artifact
 from gotd.corpus import Document, Fields, OutputFormat
 from gotd.engine import Progress, silent
-from gotd.errors import SettingsError
+from gotd.errors import SettingsError, whole
 from gotd.potential import FILE_NAME, Potential
 from gotd.selection.budget import Budget
 from gotd.selection.caps import Cap
@@ -88,7 +88,7 @@ def choose(
     """
     started = time.perf_counter()
     scored = Scores.load(scores)
-    wanted = checked(budget, format, max_per_source)
+    wanted, seed = checked(budget, format, max_per_source), whole("seed", seed)
     how = PickSettings(rounds, mix, dedup, max_per_source, shortlist, target_shares, warm_up)
     settings = {"budget": str(wanted), **asdict(how), "format": format, "seed": seed}
     inputs = {"scores": [str(scored.manifest["inputs"]), str(scored.manifest["settings"])]}

@@ -16,7 +16,7 @@ from gotd.corpus import Document, Fields, GivenFields, Inputs, OnError, fields_f
 from gotd.encoders import Encoder
 from gotd.encoders.precomputed import Precomputed
 from gotd.engine import Progress, silent
-from gotd.errors import InputError, SettingsError, check_numbers
+from gotd.errors import InputError, SettingsError, whole
 from gotd.potential import encoder_for
 from gotd.selection.gradient import between_halves
 from gotd.stages.fit import FitSettings
@@ -69,7 +69,7 @@ def domains(
         SettingsError: fewer sources than are to be kept.
     """
     chosen, where = settings or FitSettings(), fields_from(fields, Fields())
-    check_numbers(per_source=per_source, **({} if keep is None else {"keep": keep}))
+    per_source, keep = whole("per_source", per_source), None if keep is None else whole("keep", keep)
     if keep is not None and not keep >= 1:
         raise SettingsError(f"keep is {keep}; wanted 1 or more sources")
     if not per_source >= 1:
@@ -77,7 +77,7 @@ def domains(
     by_source = _by_source(candidates, where, per_source, chosen.seed, on_error, progress)
     if keep is not None and keep > len(by_source):
         raise SettingsError(
-            f"keep is {keep}, and the candidates are from {len(by_source)} sources; wanted {len(by_source)} at most. "
+            f"keep is {keep}; wanted {len(by_source)} at most, which is how many sources the candidates have. "
             "--source-field names the field that tells sources apart, where it is not the file"
         )
     where_target = fields_from(target_fields, where.of_target())

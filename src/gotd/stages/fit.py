@@ -5,6 +5,7 @@ reference, targets -> documents -> encoder (fitted on all) -> vectors -> space -
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -20,7 +21,7 @@ from gotd.corpus import Fields, GivenFields, Inputs, OnError, RejectWriter, fiel
 from gotd.encoders import Encoder
 from gotd.encoders.weights import transport_device
 from gotd.engine import Progress, silent
-from gotd.errors import SettingsError, check_numbers
+from gotd.errors import SettingsError, number, whole
 from gotd.potential import Potential
 from gotd.selection.methods import GOTD, Method, check_method, fit_method
 from gotd.selection.several import Wanted, accounts, fit_terms
@@ -70,8 +71,13 @@ class FitSettings:
     trim: float = 0.02
 
     def __post_init__(self) -> None:
-        check_numbers(reg=self.reg, trim=self.trim, whiten=self.whiten, remove_top=self.remove_top, seed=self.seed)
-        check_numbers(fit_sample=self.fit_sample, target_sample=self.target_sample)
+        for name in ("reg", "trim", "whiten"):
+            object.__setattr__(self, name, number(name, getattr(self, name)))
+        for name in ("remove_top", "seed", "fit_sample", "target_sample"):
+            object.__setattr__(self, name, whole(name, getattr(self, name)))
+        if not isinstance(self.encoder, (str, os.PathLike)):
+            raise SettingsError(f'encoder is {self.encoder!r}; wanted a name such as "lsa", or a folder')
+        object.__setattr__(self, "encoder", os.fspath(self.encoder))
         check_method(self.method, self.method_options)
         if not 0 <= self.trim < 0.5:
             raise SettingsError(f"trim is {self.trim:g}; wanted a share of the target, from 0 to below 0.5")

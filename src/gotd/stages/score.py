@@ -24,7 +24,7 @@ from gotd.durable import linked
 from gotd.encoders import Encoder
 from gotd.encoders.weights import ON_GPU
 from gotd.engine import Executor, Progress, Ran, check_executor, run, silent
-from gotd.errors import InputError, SettingsError
+from gotd.errors import InputError, SettingsError, whole
 from gotd.potential import FILE_NAME, Potential
 from gotd.selection.methods.round_robin import Taken
 from gotd.selection.tokens import identity
@@ -69,7 +69,7 @@ def score(
         output: folder for `scores.parquet`, `rejects.jsonl` and the manifest.
         fields: where text, id and source are in a record; left out, as in the fit; a mapping changes some of those.
         on_error: `skip` names bad rows in `rejects.jsonl`; `fail` stops at the first.
-        sources: score these only.
+        sources: score these only, or this one.
         workers: processes; None for one a core, or two on a GPU.
         executor: `inline`, `processes` or `ray`; None for processes, or this one where one worker is enough.
         rank: score one share, and merge nothing: the manifest of what is returned then holds only `shards`, of this
@@ -90,10 +90,12 @@ def score(
         InputError: a file of the pool is not the one that was embedded.
     """
     started = time.perf_counter()
+    polish = whole("polish", polish)
     if not polish >= 0:
         raise SettingsError(f"polish is {polish}; wanted 0 or more passes")
     check_executor(executor)
     fitted = Potential.load(potential, device=device)
+    sources = [sources] if isinstance(sources, str) else sources
     chosen = fields_from(fields, Fields(**fitted.settings.get("fields", {})))
     files = find(pool)
     settings = {
@@ -292,6 +294,7 @@ def _checked_for(scorer: ShardScorer) -> dict[str, int]:
 
 def on_gpu(device: str, encoder: Encoder) -> bool:
     """Whether the work is quicker with a GPU."""
+    device = str(device)  # from Python it may be torch's
     return device.startswith("cuda") or (device != "cpu" and encoder.config().get("kind") in ON_GPU)
 
 

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from gotd.corpus import Document, Fields
 from gotd.engine import Progress, silent
-from gotd.errors import SettingsError
+from gotd.errors import SettingsError, whole
 from gotd.potential import Potential
 from gotd.selection.budget import Budget
 from gotd.selection.duplicates import Deduplicator, Mode
@@ -130,6 +130,7 @@ def size(
         SettingsError: more folds than pairs of target documents, or scores of another method than gotd.
     """
     check_mix(mix, warm_up)
+    budgets, folds, limit = whole("budgets", budgets), whole("folds", folds), limit and whole("limit", limit)
     scored = Scores.within(scores)
     if tiers := scored.manifest.get("tiers"):
         short = f"--fine scored a shortlist of {tiers['shortlist']} alone"
