@@ -98,7 +98,7 @@ class Gradient:
         solution: the solver's own account.
         repel_error: error of f_PP, between 0 and 2; 0 where debias is off.
         stability: share of the reference's best 1, 5 and 10 % on which two halves of the target agree; empty for a
-            target of fewer than 4 documents.
+            target of fewer than 4 documents with mass.
         halves: f_PT (n,) over the reference as each half of the target alone would have it; as empty.
     """
 
@@ -162,22 +162,29 @@ def fit_gradient(
 
 def between_halves(measure: Measure, reg: float, cost: Cost) -> float:
     """OT between two halves of a sample: it stands for OT(P, P) without any document meeting itself."""
-    few = measure.rows(-(-len(measure) // _HALVES_OF))
+    held = _held(measure)
+    few = held[:: -(-len(held) // _HALVES_OF)]
     if len(few) < 2:
         return 0.0
-    first, second = (Measure.of(few.points[start::2], few.weights[start::2]) for start in (0, 1))
+    first, second = (Measure.of(measure.points[half], measure.weights[half]) for half in (few[::2], few[1::2]))
     return solve(Problem(first, second, reg, cost)).value
 
 
 def _halves(problem: Problem, whole: Solution) -> tuple[Tensor, ...]:
     """f_PT (n,) over the reference, fitted on each of two halves of the target."""
-    if len(problem.target) < 4:
+    target, held = problem.target, _held(problem.target)
+    if len(held) < 4:
         return ()
     fits = []
-    for start in (0, 1):
-        half = Measure.of(problem.target.points[start::2], problem.target.weights[start::2])
-        fits.append(solve(Problem(problem.reference, half, problem.reg, problem.cost), init=whole.g[start::2]).f)
+    for part in (held[::2], held[1::2]):
+        half = Measure.of(target.points[part], target.weights[part])
+        fits.append(solve(Problem(problem.reference, half, problem.reg, problem.cost), init=whole.g[part]).f)
     return tuple(fits)
+
+
+def _held(measure: Measure) -> Tensor:
+    """The rows with mass, which a half must have some of: of a trimmed target not all have."""
+    return torch.nonzero(measure.weights > 0).flatten()
 
 
 def overlaps(scores: Sequence[Tensor]) -> dict[str, float]:
