@@ -8,6 +8,8 @@ import pytest
 
 import gotd
 from gotd import Fields, FitSettings, InputError, SettingsError
+from gotd.encoders import Encoder
+from gotd.potential import encoder_for
 
 SHARES = {"far": 0.0, "somewhat": 0.3, "near": 0.7, "nearest": 1.0}
 
@@ -115,3 +117,30 @@ def test_a_budget_above_what_was_kept_wants_more_kept(
         gotd.select(pool, target, budget, tmp_path / "out", keep=1, workers=1, **how)
     with pytest.raises(SettingsError, match="lower --budget or add candidates"):
         gotd.select(pool[:1], target, budget, tmp_path / "one", workers=1, **how)
+
+
+def test_a_document_weighs_its_tokens_where_asked(write, text, target: str) -> None:
+    """By documents `few` is nearest; by tokens its one long document is most of it, and far."""
+    few = [{"text": text(i, True)} for i in range(20)] + [{"text": text(99, False, 3000)}]
+    even = [{"text": text(100 + i, i < 16)} for i in range(20)]
+    pool = [write("few.jsonl", few), write("even.jsonl", even)]
+    assert [domain.source for domain in gotd.domains(pool, target)] == ["few", "even"]
+    by_tokens = gotd.domains(pool, target, settings=FitSettings(text_mass="tokens"))
+    assert [domain.source for domain in by_tokens] == ["even", "few"]
+
+
+def test_the_encoder_is_fitted_on_so_many_from_all_of_a_file(
+    write, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    def fitted(spec: str, texts: list[str], **how: object) -> Encoder:
+        seen.extend(texts)
+        return encoder_for(spec, texts, **how)
+
+    monkeypatch.setattr("gotd.stages.domains.encoder_for", fitted)
+    pool = write("sorted.jsonl", [{"text": f"word{i} {'early' if i < 50 else 'late'} again"} for i in range(100)])
+    gotd.domains(pool, target, settings=FitSettings(fit_sample=20))
+    found = [text for text in seen if "again" in text]
+    assert len(found) == 20
+    assert sum("late" in text for text in found) == 10
