@@ -297,6 +297,7 @@ def fit_settings(
 ) -> FitSettings:
     """Settings of a fit: those given, over the published ones or the defaults."""
     base = FitSettings(**others)
+    remove_top = base.remove_top
     if paper:
         base = base.as_published()
     return replace(
@@ -305,6 +306,7 @@ def fit_settings(
         debias=base.debias if debias is None else debias,
         centre=base.centre if centre is None else centre,
         whiten=base.whiten if whiten is None else whiten,
+        remove_top=remove_top,
         trim=base.trim if trim is None else trim,
     )
 

@@ -176,6 +176,8 @@ def test_trimmed_targets_are_named(write, text, tmp_path: Path) -> None:
         ({"remove_top": 1.5}, "remove_top is 1.5; wanted a whole number"),
         ({"fit_sample": float("nan")}, "fit_sample is nan; wanted a whole number"),
         ({"encoder": None}, 'encoder is None; wanted a name such as "lsa"'),
+        ({"centre": False, "whiten": 0.5}, "whiten and remove_top need centred vectors; pass --centre"),
+        ({"centre": False, "remove_top": 1}, "whiten and remove_top need centred vectors; pass --centre"),
         ({"method": None}, 'no method "None"; known: gotd'),
     ],
 )

@@ -14,6 +14,7 @@ import torch
 
 import gotd
 from gotd import Fields, FitSettings, InputError, SettingsError
+from gotd.pipeline import fit_settings
 
 KEY = b',"gotd":'
 
@@ -416,6 +417,16 @@ def test_what_decides_the_choice_is_checked_before_the_pool_is_read(given, corpo
 
 def test_settings_of_the_paper() -> None:
     assert FitSettings(seed=3).as_published() == FitSettings(reg=0.01, debias=False, centre=False, trim=0, seed=3)
+
+
+def test_what_is_given_goes_before_the_paper() -> None:
+    given = {"reg": None, "debias": None, "centre": True, "whiten": 0.5, "remove_top": 2}
+    assert fit_settings(paper=True, **given) == FitSettings(
+        reg=0.01, debias=False, centre=True, whiten=0.5, remove_top=2, trim=0
+    )
+    for one in ("whiten", "remove_top"):
+        with pytest.raises(SettingsError, match="whiten and remove_top need centred vectors"):
+            fit_settings(paper=True, reg=None, debias=None, centre=None, **{one: 1})
 
 
 def _table(folder: Path) -> list[dict[str, object]]:

@@ -91,6 +91,8 @@ class FitSettings:
             raise SettingsError(
                 f"whiten is {self.whiten} and remove_top {self.remove_top}; wanted a share from 0 to 1, and 0 or more"
             )
+        if not self.centre and (self.whiten or self.remove_top):
+            raise SettingsError("whiten and remove_top need centred vectors; pass --centre, or leave them out")
         if not min(self.fit_sample, self.target_sample) >= 1:
             raise SettingsError("fit_sample and target_sample are numbers of documents; wanted 1 or more")
         if not 0 <= self.seed < 2**32:
@@ -98,8 +100,7 @@ class FitSettings:
 
     def space(self, reference: NDArray[np.float32]) -> Space:
         """The space of the points, fitted on vectors (n, d)."""
-        whiten, remove_top = (self.whiten, self.remove_top) if self.centre else (0.0, 0)
-        return Space.fit(reference, centre=self.centre, whiten=whiten, remove_top=remove_top)
+        return Space.fit(reference, centre=self.centre, whiten=self.whiten, remove_top=self.remove_top)
 
     def as_published(self) -> FitSettings:
         """The settings of the paper: entropic OT with a small reg, no debiasing, no centring, no trimming."""
