@@ -163,7 +163,7 @@ def select(
     goals = aims(target, avoid)
     check_aims(settings.method, goals)
     check_shares(target_shares, [goal.name for goal in goals if not goal.avoid], rounds, settings.method)
-    other = _beside_tiers(method, target_shares, keep_embeddings or embeddings is not None)
+    other = _beside_tiers(method, target_shares, where, keep_embeddings or embeddings is not None)
     tiers = check_tiers(coarse, fine, shortlist, probe, encoder, other)
     if tiers is not None:
         settings = replace(settings, encoder=tiers.fine)
@@ -238,12 +238,13 @@ def select(
     return _finished(artifact, work, chosen, sources, separate=reference is not None, started=started)
 
 
-def _beside_tiers(method: str, target_shares: str | None, keeps: bool) -> str | None:
+def _beside_tiers(method: str, target_shares: str | None, fields: Fields, keeps: bool) -> str | None:
     """What was asked for and two encoders do not go with, by name."""
     excluded = {
         f"method {method}": method != "gotd",
         "--target-shares": target_shares is not None,
         "kept embeddings": keeps,
+        "--embedding-field": fields.embedding is not None,  # its vectors stand for those of any encoder
     }
     return next((name for name, found in excluded.items() if found), None)
 

@@ -185,9 +185,8 @@ def _check(most: int, budgets: int, folds: int, potential: Potential) -> None:
         raise SettingsError(f"limit {most} and {budgets} budgets; wanted a limit of 1 or more, and 2 budgets or more")
     target = int((potential.objective.target.weights > 0).sum())
     if folds != 0 and not 2 <= folds <= target // 2:
-        raise SettingsError(
-            f"{folds} folds of {target} target documents; wanted 2 to {target // 2}, or 0 to leave them out"
-        )
+        wanted = f"2 to {target // 2}, or " if target >= 4 else ""
+        raise SettingsError(f"{folds} folds of {target} target documents; wanted {wanted}0 folds, to leave them out")
 
 
 def _shortlist(scored: Scores, most: int, dedup: Mode) -> tuple[list[Document], list[int]]:
