@@ -25,6 +25,7 @@ from gotd.corpus import Fields, GivenFields, Inputs, OnError, OutputFormat, Reje
 from gotd.durable import linked
 from gotd.engine import Executor, Progress, check_executor, silent
 from gotd.errors import whole
+from gotd.potential import encoder_files
 from gotd.selection.duplicates import Mode
 from gotd.selection.mix import WarmUp
 from gotd.selection.tokens import identity
@@ -173,6 +174,7 @@ def select(
         check_place(kept, folder, overwrite)
     asked = {
         **asdict(settings),
+        **encoder_files(settings.encoder, *([] if tiers is None else [tiers.coarse])),
         "fields": asdict(where),
         "target_fields": None if where_target is None else asdict(where_target),
         "budget": str(wanted),

@@ -184,3 +184,21 @@ def test_trimmed_targets_are_named(write, text, tmp_path: Path) -> None:
 def test_settings_that_cannot_be_are_refused(settings: dict[str, object], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         FitSettings(**settings)
+
+
+def test_an_encoder_that_was_fitted_anew_makes_another_fit(write, text, corpora, tmp_path: Path) -> None:
+    """The folder of a selector has the same name afterwards, and other vectors."""
+    first, other = corpora.target, write("other.jsonl", [{"text": text(i, False)} for i in range(30)])
+    how = {"settings": FitSettings(encoder=str(tmp_path / "lsa"))}
+    gotd.fit(first, corpora.pool, tmp_path / "lsa")
+    gotd.fit(first, corpora.pool, tmp_path / "fit", **how)
+    chosen = {"encoder": tmp_path / "lsa", "output": tmp_path / "out", "workers": 1}
+    gotd.select(corpora.pool, first, "5docs", **chosen)
+    gotd.fit(first, corpora.pool, tmp_path / "fit", **how)  # the same again is finished
+
+    gotd.fit(other, corpora.pool, tmp_path / "lsa", overwrite=True)
+
+    with pytest.raises(ArtifactError, match="was made otherwise: .*lsa of encoder_files was '.*' and is now '"):
+        gotd.fit(first, corpora.pool, tmp_path / "fit", **how)
+    with pytest.raises(ArtifactError, match="was made otherwise: .*lsa of encoder_files was '.*' and is now '"):
+        gotd.select(corpora.pool, first, "5docs", **chosen)
