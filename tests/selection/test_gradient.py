@@ -12,7 +12,7 @@ import torch
 
 from gotd.errors import InputError, SettingsError
 from gotd.selection import gradient
-from gotd.selection.gradient import between_halves, fit_gradient, marginal_error, polished
+from gotd.selection.gradient import Mixture, between_halves, fit_gradient, marginal_error, polished
 from gotd.transport import Cost, Measure, Problem, divergence, solve, solve_symmetric
 
 
@@ -319,3 +319,14 @@ def test_points_without_mass_are_as_if_they_were_not_there():
     assert found.value == pytest.approx(wanted.value, abs=1e-6)
     assert found.stability == wanted.stability
     assert between_halves(target, 0.1, Cost.COSINE) == pytest.approx(between_halves(few, 0.1, Cost.COSINE), abs=1e-6)
+
+
+@pytest.mark.parametrize("count", [1, 5, 50])
+def test_any_documents_move_the_objective_by_their_gradient(count: int):
+    """To first order, whichever they are: a random choice too, and one of a single centroid."""
+    reference, target = drawn(400, 0, uniform=True), drawn(60, 1, shift=1.0, uniform=True)
+    start, summary = fit_gradient(reference, target), divergence.summarised(reference)
+    added = Measure.of(drawn(50, 2).points[:count])
+    moved = start.toward(Mixture.of(reference, summary, added, 1e-4)).value
+    slope = float(start(added.points).mean()) - start.level
+    assert (moved - start.value) / 1e-4 == pytest.approx(slope, abs=0.05 * float(start(reference.points).std()))

@@ -198,7 +198,7 @@ def test_an_encoder_that_was_fitted_anew_makes_another_fit(write, text, corpora,
 
     gotd.fit(other, corpora.pool, tmp_path / "lsa", overwrite=True)
 
-    with pytest.raises(ArtifactError, match="was made otherwise: .*lsa of encoder_files was '.*' and is now '"):
+    with pytest.raises(ArtifactError, match=r"was made otherwise: .*lsa of encoder_files was '.*' and is now '"):
         gotd.fit(first, corpora.pool, tmp_path / "fit", **how)
-    with pytest.raises(ArtifactError, match="was made otherwise: .*lsa of encoder_files was '.*' and is now '"):
+    with pytest.raises(ArtifactError, match=r"was made otherwise: .*lsa of encoder_files was '.*' and is now '"):
         gotd.select(corpora.pool, first, "5docs", **chosen)

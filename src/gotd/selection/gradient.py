@@ -121,6 +121,58 @@ class Gradient:
         """The gradient at another reference (and its centroids), solved from the potential of this one."""
         return self.objective.at(reference, summary=summary, init=self.attract.g)
 
+    def toward(self, mixture: Mixture, near: Gradient | None = None) -> Gradient:
+        """The gradient at a mixture with the reference of this one, solved from the potential of one that is nearer.
+
+        A centroid stands for its documents, and f_PP is higher there than at them: the more so, the fewer there are
+        to cut into regions. By that alone a small selection, a random one too, would lower the objective. So what the
+        centroids hide of the reference (which `own` makes up for) gives way to what they hide of what is added.
+        """
+        found = (near or self).at(mixture.whole, mixture.centroids)
+        if self.repel is None or found.repel is None or mixture.summary is None or mixture.few is None:
+            return found
+        before = _hidden(self.repel, mixture.reference, mixture.summary)
+        after = _hidden(found.repel, mixture.added, mixture.few)
+        return replace(found, value=found.value + mixture.share * (after - before))
+
+
+@dataclass(frozen=True, slots=True)
+class Mixture:
+    """(1 - share) of a reference and `share` of what is added to it.
+
+    Attributes:
+        reference, added: points and weights of both.
+        share: of what is added, from 0 to 1.
+        summary, few: the two as centroids, or None where the objective is not debiased.
+    """
+
+    reference: Measure
+    added: Measure
+    share: float
+    summary: Measure | None
+    few: Measure | None
+
+    @classmethod
+    def of(cls, reference: Measure, summary: Measure | None, added: Measure, share: float) -> Mixture:
+        """From both, and the centroids of the reference."""
+        return cls(reference, added, share, summary, None if summary is None else summarised(added))
+
+    @property
+    def whole(self) -> Measure:
+        """The points of both."""
+        return self.reference.mixed_with(self.added, self.share)
+
+    @property
+    def centroids(self) -> Measure | None:
+        """The centroids of both."""
+        return None if self.summary is None or self.few is None else self.summary.mixed_with(self.few, self.share)
+
+
+def _hidden(repel: SoftMin, documents: Measure, centroids: Measure) -> float:
+    """How much higher f_PP is at centroids than at their documents: half of what they add to OT(P, P)."""
+    means = [float(each.weights.double() @ repel(each.points).double()) for each in (centroids, documents)]
+    return means[0] - means[1]
+
 
 def fit_gradient(
     reference: Measure,

@@ -30,7 +30,7 @@ from gotd.errors import SettingsError, whole
 from gotd.potential import Potential
 from gotd.selection.budget import Budget
 from gotd.selection.duplicates import Deduplicator, Mode
-from gotd.selection.gradient import Gradient
+from gotd.selection.gradient import Gradient, Mixture
 from gotd.selection.knee import knee
 from gotd.selection.mix import AUTO, WarmUp
 from gotd.selection.ranking import rank
@@ -38,7 +38,7 @@ from gotd.stages.picking import Mix, check_mix, share_of
 from gotd.stages.points import masses, points_of
 from gotd.stages.scores import Scores
 from gotd.stages.selected import fetched
-from gotd.transport import Measure, summarised
+from gotd.transport import Measure
 
 LEAST = 50
 BUDGETS = 12
@@ -223,9 +223,7 @@ def _changes(
     for count, share in zip(counts, shares):
         best = _best(shortlist, order, count)
         added = best.rows(-(-count // _SOLVED_ON))
-        centroids = None if summary is None else summary.mixed_with(summarised(added), share)
-        mixed = reference.mixed_with(added, share)
-        found.append(here.objective.at(mixed, summary=centroids, init=here.attract.g).value - here.value)
+        found.append(here.toward(Mixture.of(reference, summary, added, share)).value - here.value)
     return found
 
 
