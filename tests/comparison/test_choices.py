@@ -9,8 +9,9 @@ import pytest
 
 from gotd.artifacts import load_manifest
 from gotd.comparison import Config
-from gotd.comparison.choices import Choices
+from gotd.comparison.choices import Choices, foretold
 from gotd.comparison.plan import plan
+from gotd.potential import Potential
 
 
 def chosen(config: Config, folder: Path) -> dict[str, Path]:
@@ -52,3 +53,12 @@ def test_another_row_may_embed_a_pool_of_which_the_embedding_was_stopped(small: 
     assert not list(tmp_path.glob("vectors-*/manifest.json"))
     assert Choices(planned, tmp_path)(cells["nearest"]).documents == 12
     assert len(list(tmp_path.glob("vectors-*/manifest.json"))) == 1
+
+
+def test_a_small_share_of_few_texts_does_what_is_foretold(
+    selector: Path, text, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gotd.comparison.choices.MIX", 0.001)
+    found = foretold(Potential.load(selector), [text(seed, True) for seed in range(3)])
+    assert found["predicted"] > 0
+    assert found["solved"] == pytest.approx(found["predicted"], rel=0.02)
