@@ -32,7 +32,7 @@ from gotd.stages.arithmetic import arithmetic_for, worker_count
 from gotd.stages.embeddings import FOLDER, REUSED, Kept, check_keeping, check_place, collect
 from gotd.stages.ranks import Rank
 from gotd.stages.scores import REJECTS, Merged, Scores, given_up, merge, repeats
-from gotd.stages.shard_scorer import ShardScorer, held_out_texts, loaded, own_columns
+from gotd.stages.shard_scorer import ShardScorer, loaded, own_columns
 from gotd.stages.turns import TurnScores, take_turns, told
 
 ASK_AT = 0.03  # below it the best 1 % change by about one in a hundred (docs/log.md)
@@ -288,7 +288,7 @@ def _merged(
 
 def _checked_for(scorer: ShardScorer) -> dict[str, int]:
     """How many held-out texts there were, and how many too short to be looked for."""
-    found = held_out_texts(scorer.held_out, scorer.fields.text)
+    found = scorer.held_out_texts()
     return {"texts": found.texts, "unchecked": found.unchecked}
 
 
