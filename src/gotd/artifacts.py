@@ -104,7 +104,8 @@ def open_artifact(
         raise ArtifactError(
             f"{str(path)!a}: the name is not UTF-8. Choose another, or set a UTF-8 locale (PYTHONUTF8=1)"
         )
-    asked = orjson.loads(orjson.dumps({"kind": kind, "settings": dict(settings), "inputs": dict(inputs)}))
+    told = {"kind": kind, "settings": dict(settings), "inputs": dict(inputs)}
+    asked = orjson.loads(orjson.dumps(told, option=orjson.OPT_SERIALIZE_NUMPY))
     if path.exists() and not path.is_dir():
         raise ArtifactError(f"{path} is a file; wanted a folder. Choose an empty or new one")
     if _earlier(path) is None and path.exists() and any(not _is_early(file.name) for file in path.iterdir()):

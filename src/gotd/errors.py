@@ -13,7 +13,7 @@ A message is one line: where, what was found, what was wanted, and the remedy.
 from __future__ import annotations
 
 import re
-from numbers import Real
+from numbers import Integral, Real
 
 
 class GotdError(Exception):
@@ -55,8 +55,16 @@ class MissingExtra(GotdError, ImportError):
         return type(self), self._given
 
 
-def check_numbers(**given: object) -> None:
-    """SettingsError unless each value is a number: from Python anything may come."""
-    for name, value in given.items():
-        if isinstance(value, bool) or not isinstance(value, Real):
-            raise SettingsError(f"{name} is {value!r}; wanted a number, without quotes or a unit")
+def number(name: str, given: object) -> float:
+    """The value as Python's own number, NumPy's among what may come; SettingsError unless it is one."""
+    if isinstance(given, bool) or not isinstance(given, Real):
+        raise SettingsError(f"{name} is {given!r}; wanted a number, without quotes or a unit")
+    return int(given) if isinstance(given, Integral) else float(given)
+
+
+def whole(name: str, given: object) -> int:
+    """The same of a whole number, such as 3 or 2e4."""
+    found = number(name, given)
+    if isinstance(found, float) and not found.is_integer():
+        raise SettingsError(f"{name} is {given!r}; wanted a whole number")
+    return int(found)

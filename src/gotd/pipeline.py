@@ -21,9 +21,11 @@ from typing import Any
 import orjson
 
 from gotd.artifacts import MANIFEST, Artifact, open_artifact, read_json
-from gotd.corpus import Fields, Inputs, OnError, OutputFormat, Reject, RejectWriter, find
+from gotd.corpus import Fields, GivenFields, Inputs, OnError, OutputFormat, Reject, RejectWriter, fields_from, find
 from gotd.durable import linked
 from gotd.engine import Executor, Progress, check_executor, silent
+from gotd.errors import whole
+from gotd.potential import encoder_files
 from gotd.selection.duplicates import Mode
 from gotd.selection.mix import WarmUp
 from gotd.selection.tokens import identity
@@ -85,8 +87,8 @@ def select(
     polish: int = 3,
     tokenizer: str | None = None,
     seed: int = 0,
-    fields: Fields | None = None,
-    target_fields: Fields | None = None,
+    fields: GivenFields | None = None,
+    target_fields: GivenFields | None = None,
     on_error: OnError = "skip",
     format: OutputFormat = "jsonl",
     workers: int | None = None,
@@ -119,8 +121,9 @@ def select(
         keep: score only so many sources, those nearest to the target (see `domains`).
         rounds, mix, warm_up, dedup, max_per_source, shortlist, target_shares: see `choose`.
         held_out, polish, tokenizer: see `score`.
-        fields: where text, id and source are in a candidate or reference record.
-        target_fields: the same for the target; left out, as for the candidates.
+        fields: where text, id and source are in a candidate or reference record: `gotd.Fields`, or some of its names
+            as a mapping, such as `{"text": "body"}`.
+        target_fields: the same for the target; left out, as for the candidates; a mapping changes some of those.
         on_error: `skip` names bad rows in `rejects.jsonl`; `fail` stops at the first.
         format: of the selected records: `jsonl`, `jsonl.zst` or `parquet`.
         workers: processes for scoring; None for one a core, 1 to stay in this process.
@@ -130,9 +133,11 @@ def select(
         progress: called as work is done.
     """
     started = time.perf_counter()
+    keep, polish = None if keep is None else whole("keep", keep), whole("polish", polish)
+    measured = keep  # what is asked for is refused where there are fewer sources, a default is not
     if method == IN_DOMAIN:
         # Uniform within the sources nearest to the target: the "DAPT" row of the paper.
-        method, keep = "random", keep or IN_DOMAIN_SOURCES
+        method, keep = "random", IN_DOMAIN_SOURCES if keep is None else keep
     settings = fit_settings(
         paper=paper,
         method=method,
@@ -150,7 +155,8 @@ def select(
         trim=trim,
         seed=seed,
     )
-    where = fields or Fields()
+    seed, where = settings.seed, fields_from(fields, Fields())
+    where_target = None if target_fields is None else fields_from(target_fields, where.of_target())
     wanted = checked(budget, format, max_per_source)
     how = PickSettings(rounds, mix, dedup, max_per_source, shortlist, target_shares, warm_up)
     check_rounds(rounds, settings.method)
@@ -158,7 +164,7 @@ def select(
     goals = aims(target, avoid)
     check_aims(settings.method, goals)
     check_shares(target_shares, [goal.name for goal in goals if not goal.avoid], rounds, settings.method)
-    other = _beside_tiers(method, target_shares, keep_embeddings or embeddings is not None)
+    other = _beside_tiers(method, target_shares, where, keep_embeddings or embeddings is not None)
     tiers = check_tiers(coarse, fine, shortlist, probe, encoder, other)
     if tiers is not None:
         settings = replace(settings, encoder=tiers.fine)
@@ -168,12 +174,13 @@ def select(
         check_place(kept, folder, overwrite)
     asked = {
         **asdict(settings),
+        **encoder_files(settings.encoder, *([] if tiers is None else [tiers.coarse])),
         "fields": asdict(where),
-        "target_fields": asdict(target_fields) if target_fields else None,
+        "target_fields": None if where_target is None else asdict(where_target),
         "budget": str(wanted),
         **asdict(how),
         "keep": keep,
-        **({} if tiers is None else {"coarse": coarse, "probe": probe}),
+        **({} if tiers is None else {"coarse": str(coarse), "probe": tiers.probe}),
         **({"keep_embeddings": True} if keep_embeddings else {}),
         **({} if kept is None else {"embeddings": kept.key}),
         "polish": polish,
@@ -194,14 +201,14 @@ def select(
     working: dict[str, Any] = {"tokenizer": tokenizer, "workers": workers, "executor": executor}
     sources = None
     if keep is not None:
-        near = domains(candidates, target, keep=keep, settings=first, target_fields=target_fields, **reading)
-        sources = [domain.source for domain in near if domain.kept]
+        near = domains(candidates, target, keep=measured, settings=first, target_fields=where_target, **reading)
+        sources = [domain.source for domain in near[:keep]]
     seen = reference if reference is not None else candidates
     fits = {"selector": settings, **({} if tiers is None else {"coarse": first})}
     place = work / ("scores" if tiers is None else "coarse-scores")
     with early_workers(files["candidates"], where, place, workers, executor):
         for name, chosen_by in fits.items():
-            fit(target, seen, work / name, avoid=avoid, settings=chosen_by, target_fields=target_fields, **reading)
+            fit(target, seen, work / name, avoid=avoid, settings=chosen_by, target_fields=where_target, **reading)
         score(
             work / ("selector" if tiers is None else "coarse"),
             candidates,
@@ -221,7 +228,7 @@ def select(
             work / "scores",
             wanted,
             shortlist=shortlist,
-            probe=probe,
+            probe=tiers.probe,
             seed=seed,
             device=device,
             progress=progress,
@@ -233,12 +240,13 @@ def select(
     return _finished(artifact, work, chosen, sources, separate=reference is not None, started=started)
 
 
-def _beside_tiers(method: str, target_shares: str | None, keeps: bool) -> str | None:
+def _beside_tiers(method: str, target_shares: str | None, fields: Fields, keeps: bool) -> str | None:
     """What was asked for and two encoders do not go with, by name."""
     excluded = {
         f"method {method}": method != "gotd",
         "--target-shares": target_shares is not None,
         "kept embeddings": keeps,
+        "--embedding-field": fields.embedding is not None,  # its vectors stand for those of any encoder
     }
     return next((name for name, found in excluded.items() if found), None)
 
@@ -292,6 +300,7 @@ def fit_settings(
 ) -> FitSettings:
     """Settings of a fit: those given, over the published ones or the defaults."""
     base = FitSettings(**others)
+    remove_top = base.remove_top
     if paper:
         base = base.as_published()
     return replace(
@@ -300,6 +309,7 @@ def fit_settings(
         debias=base.debias if debias is None else debias,
         centre=base.centre if centre is None else centre,
         whiten=base.whiten if whiten is None else whiten,
+        remove_top=remove_top,
         trim=base.trim if trim is None else trim,
     )
 

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from gotd.encoders import Encoder, fit_encoder, restore_encoder
+from gotd.encoders.local import file_digest
 from gotd.encoders.weights import resolve_device
 from gotd.errors import InputError, SettingsError
 from gotd.potential_file import FILE_NAME, FORMAT, read, write
@@ -327,6 +328,13 @@ def encoder_for(spec: str, texts: Sequence[str], *, device: str = "auto", seed: 
     if spec and (Path(spec) / FILE_NAME).is_file():
         return Potential.load(spec, device=device).encoder
     return fit_encoder(spec, texts, device=device, seed=seed)
+
+
+def encoder_files(*specs: str) -> dict[str, Any]:
+    """For a manifest: of the specs that are folders of selectors, what is in them now; nothing of others."""
+    files = {str(spec): Path(spec) / FILE_NAME for spec in specs if spec}
+    found = {spec: file_digest(file) for spec, file in files.items() if file.is_file()}
+    return {"encoder_files": found} if found else {}
 
 
 def _under(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -10,8 +10,9 @@ import pytest
 
 from gotd.artifacts import load_manifest
 from gotd.comparison import Config
-from gotd.comparison.choices import Choices
+from gotd.comparison.choices import Choices, foretold
 from gotd.comparison.plan import plan
+from gotd.potential import Potential
 
 
 def chosen(config: Config, folder: Path) -> dict[str, Path]:
@@ -71,3 +72,12 @@ def test_test_texts_that_are_read_from_another_field_are_looked_for_anew(
     [before] = found[0].values()
     [after] = (rejects for path, rejects in found[1].items() if path not in found[0])
     assert (before, after) == ({}, {"contaminated": 1})
+
+
+def test_a_small_share_of_few_texts_does_what_is_foretold(
+    selector: Path, text, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gotd.comparison.choices.MIX", 0.001)
+    found = foretold(Potential.load(selector), [text(seed, True) for seed in range(3)])
+    assert found["predicted"] > 0
+    assert found["solved"] == pytest.approx(found["predicted"], rel=0.02)

@@ -6,7 +6,7 @@ import numpy as np
 import orjson
 import pytest
 
-from gotd.corpus import Document, Fields, Reject
+from gotd.corpus import Document, Fields, Reject, fields_from
 from gotd.errors import SettingsError
 
 
@@ -149,3 +149,25 @@ SETTINGS = [
 def test_settings_are_checked_where_they_are_made(settings, part):
     with pytest.raises(SettingsError, match=part):
         Fields(**settings)
+
+
+def test_fields_may_be_a_mapping_of_some_of_their_names() -> None:
+    base = Fields(source="domain", chunk_chars=500)
+    assert fields_from(None, base) is base
+    assert fields_from(Fields(text="body"), base) == Fields(text="body")
+    assert fields_from({"text": "body"}, base) == Fields(text="body", source="domain", chunk_chars=500)
+    assert fields_from({}, base) == base
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"txt": "body"}, 'no field "txt"; known: text, id, .*Did you mean text?'),
+        ({1: "body"}, 'no field "1"; known: '),
+        ("body", "fields are 'body'; wanted gotd.Fields, or a mapping"),
+        ({"min_chars": -1}, "min_chars is -1"),
+    ],
+)
+def test_a_mapping_with_other_names_is_refused(given: object, message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        fields_from(given, Fields())  # type: ignore[arg-type]

@@ -126,6 +126,14 @@ def test_no_words_at_all_is_told(texts: list[str]) -> None:
         fit_encoder("lsa", texts)
 
 
+def test_texts_that_share_no_word_can_be_fitted() -> None:
+    """Ids, links or names, a line each: no word comes often enough to count in a large fit."""
+    texts = [f"word{i}" for i in range(150)]
+    encoder = fit_lsa(texts)
+    assert len(encoder.features) == 150
+    assert encoder.encode(texts).any(1).all()
+
+
 def test_restored_from_json_and_arrays_it_gives_the_same_bits(fitted: Lsa) -> None:
     config = json.loads(json.dumps(fitted.config()))
     restored = restore_encoder(config, {name: array.copy() for name, array in fitted.tensors().items()})

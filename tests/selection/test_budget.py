@@ -21,6 +21,7 @@ from gotd.selection.budget import Budget, estimated_tokens
         ("5000", 5000, "docs"),
         (5000, 5000, "docs"),
         ("12,500docs", 12500, "docs"),
+        ("2,000,000tokens", 2_000_000, "tokens"),
         ("5000.0docs", 5000, "docs"),
         ("5%", 5, "%"),
         ("0.1 %", 0.1, "%"),
@@ -51,6 +52,11 @@ def test_budgets_that_are_understood(text, amount, unit):
         "_5docs",
         "5 000docs",
         "²",
+        "0,5%",
+        "5,5%",
+        "0,050%",
+        "1,5docs",
+        "12,50,000docs",
     ],
 )
 def test_what_is_no_budget_is_shown_the_forms(text):

@@ -33,7 +33,9 @@ def test_parse(text: str | int, cap: Cap, shown: str) -> None:
     assert Cap.parse(shown) == cap
 
 
-@pytest.mark.parametrize("text", ["", "a lot", "-1docs", "0docs", "1.5docs", "0%", "100.1%", "40 tokens", "40%%"])
+@pytest.mark.parametrize(
+    "text", ["", "a lot", "-1docs", "0docs", "1.5docs", "0%", "100.1%", "40 tokens", "40%%", "2,5%"]
+)
 def test_what_is_no_cap_is_refused(text: str) -> None:
     with pytest.raises(SettingsError, match="the cap of a source is"):
         Cap.parse(text)

@@ -12,7 +12,7 @@ import torch
 
 from gotd.errors import InputError, SettingsError
 from gotd.selection import gradient
-from gotd.selection.gradient import between_halves, fit_gradient, marginal_error, polished
+from gotd.selection.gradient import Mixture, between_halves, fit_gradient, marginal_error, polished
 from gotd.transport import Cost, Measure, Problem, divergence, solve, solve_symmetric
 
 
@@ -306,3 +306,27 @@ class TestSettings:
     def test_both_sides_must_have_one_dimension(self):
         with pytest.raises(InputError, match="target vectors have 5 dimensions, reference vectors 6; embed both alike"):
             fit_gradient(drawn(10, 1), drawn(5, 2, dim=5))
+
+
+def test_points_without_mass_are_as_if_they_were_not_there():
+    """Of a trimmed target every other document may be left, which is one half whole."""
+    reference, few = drawn(300, 0), drawn(20, 1, shift=0.5, uniform=True)
+    points = torch.stack([drawn(20, 2).points, few.points], 1).flatten(0, 1)
+    target = Measure.of(points, torch.tensor([0.0, 1.0]).repeat(20))
+
+    found, wanted = fit_gradient(reference, target), fit_gradient(reference, few)
+
+    assert found.value == pytest.approx(wanted.value, abs=1e-6)
+    assert found.stability == wanted.stability
+    assert between_halves(target, 0.1, Cost.COSINE) == pytest.approx(between_halves(few, 0.1, Cost.COSINE), abs=1e-6)
+
+
+@pytest.mark.parametrize("count", [1, 5, 50])
+def test_any_documents_move_the_objective_by_their_gradient(count: int):
+    """To first order, whichever they are: a random choice too, and one of a single centroid."""
+    reference, target = drawn(400, 0, uniform=True), drawn(60, 1, shift=1.0, uniform=True)
+    start, summary = fit_gradient(reference, target), divergence.summarised(reference)
+    added = Measure.of(drawn(50, 2).points[:count])
+    moved = start.toward(Mixture.of(reference, summary, added, 1e-4)).value
+    slope = float(start(added.points).mean()) - start.level
+    assert (moved - start.value) / 1e-4 == pytest.approx(slope, abs=0.05 * float(start(reference.points).std()))

@@ -43,6 +43,7 @@ def test_its_identity_is_its_content(file: Path, tmp_path: Path) -> None:
     first = identity(str(file))
     assert first is not None
     assert first["name"] == str(file)
+    assert identity(file) == first  # a path from Python, and in the manifest its text
     copy = tmp_path / "copy.json"
     copy.write_bytes(file.read_bytes())
     assert identity(str(copy)) == {**first, "name": str(copy)}

@@ -210,3 +210,21 @@ def test_a_selection_is_loaded_from_what_either_command_made(selected: Path, sco
     assert gotd.Selection.load(selected).manifest["kind"] == "select"
     with pytest.raises(ArtifactError, match="was made by `gotd score`; wanted one made by `gotd choose`"):
         gotd.Selection.load(scored)
+
+
+@pytest.mark.parametrize("text_mass", ["docs", "tokens"])
+def test_the_last_round_ends_where_the_selection_does(text_mass: str, corpora, tmp_path: Path) -> None:
+    """What is weighed by its tokens is so in the rounds too: both solve the same problem."""
+    how = {"text_mass": text_mass, "rounds": 3, "mix": 0.4, "workers": 1}
+    found = gotd.select(corpora.pool, corpora.target, "30docs", tmp_path / "out", **how).manifest
+    assert found["rounds"][-1]["solved"] == pytest.approx(found["transport"]["after"], abs=1e-5)
+
+
+@pytest.mark.parametrize("budget", ["3docs", "30docs"])
+def test_a_small_share_of_few_documents_does_what_is_predicted(budget: str, scored: Path, tmp_path: Path) -> None:
+    """A few are cut into one region: that their centroid stands for them moves the objective by itself no more."""
+    found = gotd.choose(scored, budget, tmp_path / "out", mix=0.001).manifest["transport"]
+    predicted, after = found["predicted"] - found["before"], found["after"] - found["before"]
+    assert predicted < 0
+    assert after == pytest.approx(predicted, rel=0.02)
+    assert found["rounds_needed"] == 1

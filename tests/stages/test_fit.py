@@ -172,8 +172,33 @@ def test_trimmed_targets_are_named(write, text, tmp_path: Path) -> None:
         ({"reg": "0.1"}, "reg is '0.1'; wanted a number"),
         ({"fit_sample": None}, "fit_sample is None; wanted a number"),
         ({"seed": True}, "seed is True; wanted a number"),
+        ({"seed": 1.5}, "seed is 1.5; wanted a whole number"),
+        ({"remove_top": 1.5}, "remove_top is 1.5; wanted a whole number"),
+        ({"fit_sample": float("nan")}, "fit_sample is nan; wanted a whole number"),
+        ({"encoder": None}, 'encoder is None; wanted a name such as "lsa"'),
+        ({"centre": False, "whiten": 0.5}, "whiten and remove_top need centred vectors; pass --centre"),
+        ({"centre": False, "remove_top": 1}, "whiten and remove_top need centred vectors; pass --centre"),
+        ({"method": None}, 'no method "None"; known: gotd'),
     ],
 )
 def test_settings_that_cannot_be_are_refused(settings: dict[str, object], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         FitSettings(**settings)
+
+
+def test_an_encoder_that_was_fitted_anew_makes_another_fit(write, text, corpora, tmp_path: Path) -> None:
+    """The folder of a selector has the same name afterwards, and other vectors."""
+    first, other = corpora.target, write("other.jsonl", [{"text": text(i, False)} for i in range(30)])
+    how = {"settings": FitSettings(encoder=str(tmp_path / "lsa"))}
+    gotd.fit(first, corpora.pool, tmp_path / "lsa")
+    gotd.fit(first, corpora.pool, tmp_path / "fit", **how)
+    chosen = {"encoder": tmp_path / "lsa", "output": tmp_path / "out", "workers": 1}
+    gotd.select(corpora.pool, first, "5docs", **chosen)
+    gotd.fit(first, corpora.pool, tmp_path / "fit", **how)  # the same again is finished
+
+    gotd.fit(other, corpora.pool, tmp_path / "lsa", overwrite=True)
+
+    with pytest.raises(ArtifactError, match=r"was made otherwise: .*lsa of encoder_files was '.*' and is now '"):
+        gotd.fit(first, corpora.pool, tmp_path / "fit", **how)
+    with pytest.raises(ArtifactError, match=r"was made otherwise: .*lsa of encoder_files was '.*' and is now '"):
+        gotd.select(corpora.pool, first, "5docs", **chosen)

@@ -111,6 +111,7 @@ class TestCaps:
         how = PickSettings(max_per_source=cap, dedup=data.draw(st.sampled_from(["exact", "off"])))
         scored = SimpleNamespace(
             manifest={"counts": {"scored": len(kinds)}, "settings": {"tokenizer": None}},
+            more="add candidates",
             batches=lambda names: iter([_rows(documents, tokens).select(names)]),
         )
         asked = scored, budget, how, None, Fields(), 0
@@ -174,6 +175,11 @@ class TestRounds:
         ({"mix": 0}, "mix is 0"),
         ({"mix": "0.1"}, "mix is '0.1'; wanted a share"),
         ({"shortlist": "10x"}, "shortlist is '10x'; wanted a number"),
+        ({"rounds": 2.5}, "rounds is 2.5; wanted a whole number"),
+        ({"mix": None}, "mix is None; wanted a number"),
+        ({"keep": 1.5}, "keep is 1.5; wanted a whole number"),
+        ({"polish": 1.5}, "polish is 1.5; wanted a whole number"),
+        ({"coarse": "lsa", "fine": "static", "probe": 1.5}, "probe is 1.5; wanted a whole number"),
     ],
 )
 def test_bad_settings_are_named_before_anything_is_read(change, message: str, corpora, tmp_path: Path) -> None:

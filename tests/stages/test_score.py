@@ -259,3 +259,16 @@ def test_a_held_out_row_that_cannot_be_read_is_named(corpora, write, tmp_path: P
         gotd.select(corpora.pool, corpora.target, "5docs", tmp_path / "out", held_out=test, workers=1)
     assert str(error.value).startswith(f"{test}:2: found a blank text")
     assert "--on-error" not in str(error.value)
+
+
+def test_a_held_out_file_that_is_one_text_is_read_as_one(selector: Path, write, tmp_path: Path) -> None:
+    """A run of 13 words goes on across its lines, of which none is long enough to be looked for alone."""
+    lines = [f"say{i} it{i} in{i} few{i}" for i in range(5)]
+    test = write("test.txt", [*(line.encode() for line in lines[:3]), b"", *(line.encode() for line in lines[3:])])
+    leak = tmp_path / "pool" / "leak.txt"
+    leak.parent.mkdir()
+    leak.write_text("Before. " + " ".join(lines))
+    (tmp_path / "pool" / "other.txt").write_text("common1 common2\n\nrare3")
+    found = gotd.score(selector, leak.parent, tmp_path / "out", held_out=test, fields={"text_per": "file"}, workers=1)
+    assert found.manifest["rejects"] == {"contaminated": 1}
+    assert found.manifest["contamination"] == {"texts": 1, "unchecked": 0}

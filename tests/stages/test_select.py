@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import orjson
 import pytest
+import torch
 
 import gotd
 from gotd import Fields, FitSettings, InputError, SettingsError
+from gotd.pipeline import fit_settings
 
 KEY = b',"gotd":'
 
@@ -417,7 +419,55 @@ def test_settings_of_the_paper() -> None:
     assert FitSettings(seed=3).as_published() == FitSettings(reg=0.01, debias=False, centre=False, trim=0, seed=3)
 
 
+def test_what_is_given_goes_before_the_paper() -> None:
+    given = {"reg": None, "debias": None, "centre": True, "whiten": 0.5, "remove_top": 2}
+    assert fit_settings(paper=True, **given) == FitSettings(
+        reg=0.01, debias=False, centre=True, whiten=0.5, remove_top=2, trim=0
+    )
+    for one in ("whiten", "remove_top"):
+        with pytest.raises(SettingsError, match="whiten and remove_top need centred vectors"):
+            fit_settings(paper=True, reg=None, debias=None, centre=None, **{one: 1})
+
+
 def _table(folder: Path) -> list[dict[str, object]]:
     import pyarrow.parquet as pq
 
     return pq.read_table(folder / "scores.parquet").to_pylist()
+
+
+def test_fields_as_a_mapping_are_as_the_fields_of_those_names(write, text, tmp_path: Path) -> None:
+    pool = write("pool.jsonl", [{"id": str(i), "body": text(i, i % 5 == 0), "domain": "ab"[i % 2]} for i in range(40)])
+    target = write("target.jsonl", [{"question": text(100 + i, True)} for i in range(10)])
+    how = {"fields": {"text": "body", "source": "domain"}, "target_fields": {"text": "question"}}
+    exact = {"fields": Fields(text="body", source="domain"), "target_fields": Fields(text="question")}
+
+    chosen = gotd.select(pool, target, "5docs", tmp_path / "out", workers=1, **how)
+
+    assert set(chosen.manifest["sources"]) == {"a", "b"}
+    again = gotd.select(pool, target, "5docs", tmp_path / "out", workers=1, **exact)
+    assert again.manifest == chosen.manifest
+    assert gotd.domains(pool, target, **how) == gotd.domains(pool, target, **exact)
+    for call in (gotd.select, gotd.domains):
+        more = {"budget": "5docs"} if call is gotd.select else {}
+        with pytest.raises(SettingsError, match='no field "body"; known: text'):
+            call(pool, target, **more, fields={"body": "text"})
+    gotd.fit(target, pool, tmp_path / "fit", **how)
+    with pytest.raises(SettingsError, match='no field "body"; known: text'):
+        gotd.score(tmp_path / "fit", pool, tmp_path / "scores", fields={"body": "text"})
+
+
+def test_numbers_of_numpy_and_paths_are_as_those_of_python(selector: Path, corpora, tmp_path: Path) -> None:
+    """A loop over np.linspace or np.arange gives them; the same call in plain numbers finds the folder finished."""
+    given = {"reg": np.float64(0.2), "seed": np.int64(1), "fit_sample": np.int64(100), "trim": np.float64(0)}
+    given |= {"rounds": 2.0, "mix": np.float64(0.2), "shortlist": np.float64(3), "max_per_source": np.int64(5)}
+    given |= {"encoder": selector, "target": gotd.Target(corpora.target, weight=np.int64(2)), "keep": np.int64(2)}
+    plain = {"reg": 0.2, "seed": 1, "fit_sample": 100, "trim": 0, "rounds": 2, "mix": 0.2, "shortlist": 3}
+    plain |= {"max_per_source": 5, "encoder": str(selector), "target": corpora.target, "keep": 2}
+    found = gotd.select(corpora.pool, budget=np.int64(8), output=tmp_path / "out", workers=1, **given)
+    assert found.manifest == gotd.select(corpora.pool, budget=8, output=tmp_path / "out", workers=1, **plain).manifest
+    assert len(gotd.size(found.folder, limit=np.int64(20), folds=2.0, budgets=np.int64(2)).sizes) == 1
+
+
+def test_a_device_of_torch_is_as_its_name(selector: Path, corpora, tmp_path: Path) -> None:
+    found = gotd.score(selector, corpora.pool, tmp_path / "out", device=torch.device("cpu"), sources="first", workers=1)
+    assert found.manifest["counts"]["scored"] == 200

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from gotd import SettingsError
+import gotd
+from gotd import SettingsError, Target
 from gotd.corpus import Document
 from gotd.selection.budget import Budget
 from gotd.selection.ranking import Picked
@@ -159,3 +161,18 @@ def test_a_cap_counts_across_all() -> None:
 def test_a_token_budget_ends_with_the_first_that_does_not_fit() -> None:
     """Ten tokens a document: 25 hold two, and 15 one."""
     assert taken(lists("pqrs", "wxyz"), "40tokens", (0.625, 0.375)) == (["ap", "bw", "aq"], True)
+
+
+def test_a_document_that_is_out_already_ends_no_token_budget() -> None:
+    """q is too long, but its source has its one document with p: r is taken after it."""
+    found = lists("pqr", "wx", source=lambda id: "one" if id in "pq" else id)
+    found.picked.tokens[found.picked.id.index("q")] = 100
+    assert taken(found, "40tokens", max_per_source="1docs") == (["ap", "bw", "ar", "bx"], True)
+
+
+def test_a_token_budget_below_every_first_document_is_refused(write, text, tmp_path: Path) -> None:
+    pool = write("pool.jsonl", [{"id": str(i), "text": text(i, i % 2 == 0, 80)} for i in range(60)])
+    targets = [Target(write(f"{rare}.jsonl", [{"text": text(i, rare)} for i in range(9)])) for rare in (True, False)]
+    for budget in ("250tokens", "200tokens"):
+        with pytest.raises(SettingsError, match=f"the budget is {budget}, less than the first document to take"):
+            gotd.select(pool, targets, budget, tmp_path / budget, target_shares="50,50", workers=1)

@@ -123,3 +123,10 @@ def test_scores_of_another_method_are_refused(corpora, tmp_path: Path) -> None:
     gotd.score(tmp_path / "fit", corpora.pool, tmp_path / "scores", workers=1)
     with pytest.raises(gotd.SettingsError, match="the scores are of method nearest; wanted gotd's"):
         gotd.size(tmp_path / "scores")
+
+
+def test_a_target_too_small_for_folds_says_so(write, corpora, tmp_path: Path) -> None:
+    gotd.fit(write("one.jsonl", [{"text": "rare1 rare2"}]), corpora.pool, tmp_path / "fit")
+    gotd.score(tmp_path / "fit", corpora.pool, tmp_path / "scores", workers=1)
+    with pytest.raises(gotd.SettingsError, match="5 folds of 1 target documents; wanted 0 folds, to leave them out"):
+        gotd.size(tmp_path / "scores")

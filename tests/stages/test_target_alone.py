@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import gotd
-from gotd import InputError
+from gotd import InputError, SettingsError
 from gotd.cli import main
 from gotd.selection.methods.all_target import AllTarget
 
@@ -88,3 +88,10 @@ def test_a_target_that_changed_since_the_fit_is_refused(write, text, corpora, tm
     write("task.jsonl", [{"text": text(i, False)} for i in range(20)])
     with pytest.raises(InputError, match=r"task\.jsonl changed since the selector was fitted on it\. Fit it again"):
         gotd.choose(tmp_path / "scores", "10docs", tmp_path / "out")
+
+
+def test_a_budget_below_the_first_document_of_the_target_is_refused(write, text, tmp_path: Path) -> None:
+    pool = write("short.jsonl", [{"id": str(i), "text": f"common{i}"} for i in range(40)])
+    target = write("long.jsonl", [{"text": text(i, True, 60)} for i in range(10)])
+    with pytest.raises(SettingsError, match="the budget is 20tokens, less than the first document to take"):
+        gotd.select(pool, target, "20tokens", tmp_path / "out", **ASKED)

@@ -187,6 +187,7 @@ def test_refusals_come_before_any_work(corpora, tmp_path: Path) -> None:
     for given, message in (
         ({"method": "mmd"}, "two tiers do not go with method mmd"),
         ({"keep_embeddings": True}, "two tiers do not go with kept embeddings"),
+        ({"fields": {"embedding": "v"}}, "two tiers do not go with --embedding-field"),
         ({"shortlist": 1}, "shortlist is 1; two tiers want 2 budgets or more"),
     ):
         with pytest.raises(SettingsError, match=message):

@@ -141,3 +141,16 @@ def test_more_directions_than_there_are_cannot_be_left_out(vectors):
 def test_equal_vectors_have_no_directions_to_even_out():
     same = np.ones((7, 4), dtype=np.float32)
     assert Space.fit(same, centre=True, whiten=1).axes is None
+
+
+@pytest.mark.parametrize("scale", [1e-40, 1e-9, 1e-5, 1e12, 1e22, 1e37])
+def test_directions_alone_count_however_long_vectors_are(scale: float) -> None:
+    """Squares of the shortest and the longest leave float32: these were taken for texts of which nothing is known."""
+    vectors = np.random.default_rng(0).normal(size=(20, 6)).astype(np.float32)
+    space = Space.fit(vectors, centre=True)
+    scaled = (vectors.astype(np.float64) * scale).astype(np.float32)
+    np.testing.assert_allclose(space(scaled).numpy(), space(vectors).numpy(), atol=1e-2 if scale < 1e-38 else 1e-6)
+    fitted = Space.fit(scaled, centre=True)
+    assert fitted.mean is not None
+    assert space.mean is not None
+    np.testing.assert_allclose(fitted.mean.numpy(), space.mean.numpy(), atol=1e-2 if scale < 1e-38 else 1e-6)

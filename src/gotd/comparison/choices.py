@@ -25,6 +25,7 @@ from gotd.engine import Progress, silent
 from gotd.errors import SettingsError
 from gotd.pipeline import IN_DOMAIN_SOURCES, fit_settings
 from gotd.potential import Potential
+from gotd.selection.gradient import Mixture
 from gotd.selection.tokens import identity
 from gotd.stages.choose import check_rounds, choose
 from gotd.stages.domains import domains
@@ -35,7 +36,7 @@ from gotd.stages.score import score
 from gotd.stages.selected import Selection
 from gotd.stages.targets import Target
 from gotd.training.documents import texts_of
-from gotd.transport import Measure, summarised
+from gotd.transport import Measure
 
 DRAWN = ("random", IN_DOMAIN, "dsir", "knn-kde", "all-target")  # methods that draw: another seed, another choice
 _SOLVED_ON = 5_000
@@ -177,12 +178,11 @@ class Choices:
                 near = domains(
                     config.candidates,
                     targets_of(task),
-                    keep=asked.keep,
                     settings=asked.fit,
                     target_fields=Fields(text=task.text_field),
                     **common,
                 )
-                sources = [domain.source for domain in near if domain.kept]
+                sources = [domain.source for domain in near[: asked.keep]]
             common |= {"workers": config.workers, **asked.scoring}
             vectors = self._vectors(fitted, common)
             common |= {"sources": sources, "held_out": self._held_out(task), "embeddings": vectors}
@@ -253,10 +253,9 @@ def foretold(potential: Potential, texts: Sequence[str]) -> dict[str, float]:
     points = potential.points(texts)
     start, summary = potential.gradient()
     some = Measure.of(points[:: -(-len(points) // _SOLVED_ON)])
-    centroids = None if summary is None else summary.mixed_with(summarised(some), MIX)
-    after = start.at(potential.reference.mixed_with(some, MIX), centroids).value
+    after = start.toward(Mixture.of(potential.reference, summary, some, MIX))
     predicted = MIX * (potential.level - float(potential.priced(points).f.double().mean()))
-    return {"predicted": predicted, "solved": potential.quality.value - after}
+    return {"predicted": predicted, "solved": start.value - after.value}
 
 
 def check_rows(config: Config) -> None:

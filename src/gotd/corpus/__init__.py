@@ -11,7 +11,7 @@ Knows no encoder and no transport; every row comes out exactly once, as a docume
 
 from gotd.corpus.documents import Document, Reject
 from gotd.corpus.fetching import Address, fetch
-from gotd.corpus.fields import Fields
+from gotd.corpus.fields import Fields, GivenFields, fields_from
 from gotd.corpus.files import File, Inputs, find
 from gotd.corpus.readers import OnError, read
 from gotd.corpus.rejects import RejectWriter
@@ -25,6 +25,7 @@ __all__ = [
     "Document",
     "Fields",
     "File",
+    "GivenFields",
     "Inputs",
     "OnError",
     "OutputFormat",
@@ -34,6 +35,7 @@ __all__ = [
     "Shard",
     "Writer",
     "fetch",
+    "fields_from",
     "find",
     "open_writer",
     "plan",

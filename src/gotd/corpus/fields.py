@@ -6,10 +6,11 @@ runs for every row of the pool and must not look the rules up again each time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from hashlib import blake2b
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,6 +76,29 @@ class Fields:
         else:
             wanted.append(self.text)
         return [name for name in wanted if name not in columns]
+
+
+GivenFields = Fields | Mapping[str, Any]
+"""All fields, or some of their names and what they are: `{"text": "body"}`."""
+
+
+def fields_from(given: GivenFields | None, base: Fields) -> Fields:
+    """What was given; of a mapping, its names put over `base`; where nothing was, `base`.
+
+    Raises:
+        SettingsError: a name that `Fields` does not have, or what is neither.
+    """
+    if given is None or isinstance(given, Fields):
+        return given or base
+    if not isinstance(given, Mapping):
+        raise SettingsError(f'fields are {given!r:.60}; wanted gotd.Fields, or a mapping such as {{"text": "body"}}')
+    known = list(Fields.__dataclass_fields__)
+    for name in given:
+        if name not in known:
+            near = get_close_matches(str(name), known, n=1)
+            guess = f" Did you mean {near[0]}?" if near else ""
+            raise SettingsError(f'no field "{name}"; known: {", ".join(known)}.{guess}')
+    return replace(base, **given)
 
 
 def document_maker(fields: Fields, source: str, *, plain: bool = False) -> Callable[[Record, bytes, int], Document]:

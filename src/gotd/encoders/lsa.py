@@ -121,7 +121,8 @@ def fit_lsa(texts: Sequence[str], *, dim: int = DIM, seed: int = 0) -> Lsa:
     columns = np.concatenate([part.features for part in parts])
     per_text = np.concatenate([np.diff(part.starts) for part in parts])
     df = np.bincount(columns, minlength=1 << BITS)
-    least = LEAST_TEXTS if len(texts) > SMALL_FIT else 1
+    # Where no word comes so often, as among texts of a word each, every word counts too.
+    least = LEAST_TEXTS if len(texts) > SMALL_FIT and df.max() >= LEAST_TEXTS else 1
     features = np.flatnonzero(df >= least)
     idf = (1 + np.log((1 + len(texts)) / (1 + df[features]))).astype(np.float32)
 

@@ -9,7 +9,9 @@ from typing import Literal
 from gotd.errors import SettingsError
 
 Unit = Literal["docs", "%", "tokens"]
-_PATTERN = re.compile(r"\s*([0-9][0-9_,]*(?:\.[0-9]+)?)\s*(docs?|documents?|%|tokens?)\s*")
+# A comma parts thousands only: 0,5% is half a per cent to many who write it, and is refused.
+AMOUNT = r"((?:[1-9][0-9]{0,2}(?:,[0-9]{3})+|[0-9][0-9_]*)(?:\.[0-9]+)?)"
+_PATTERN = re.compile(rf"\s*{AMOUNT}\s*(docs?|documents?|%|tokens?)\s*")
 BYTES_PER_TOKEN = 4
 
 

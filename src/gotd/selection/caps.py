@@ -14,9 +14,9 @@ from fractions import Fraction
 from typing import TypeVar
 
 from gotd.errors import SettingsError
-from gotd.selection.budget import Budget
+from gotd.selection.budget import AMOUNT, Budget
 
-_PATTERN = re.compile(r"\s*([0-9][0-9_,]*(?:\.[0-9]+)?)\s*(docs?|documents?|%)\s*")
+_PATTERN = re.compile(rf"\s*{AMOUNT}\s*(docs?|documents?|%)\s*")
 _Walked = TypeVar("_Walked")
 
 

@@ -98,7 +98,7 @@ class Gradient:
         solution: the solver's own account.
         repel_error: error of f_PP, between 0 and 2; 0 where debias is off.
         stability: share of the reference's best 1, 5 and 10 % on which two halves of the target agree; empty for a
-            target of fewer than 4 documents.
+            target of fewer than 4 documents with mass.
         halves: f_PT (n,) over the reference as each half of the target alone would have it; as empty.
     """
 
@@ -120,6 +120,58 @@ class Gradient:
     def at(self, reference: Measure, summary: Measure | None) -> Gradient:
         """The gradient at another reference (and its centroids), solved from the potential of this one."""
         return self.objective.at(reference, summary=summary, init=self.attract.g)
+
+    def toward(self, mixture: Mixture, near: Gradient | None = None) -> Gradient:
+        """The gradient at a mixture with the reference of this one, solved from the potential of one that is nearer.
+
+        A centroid stands for its documents, and f_PP is higher there than at them: the more so, the fewer there are
+        to cut into regions. By that alone a small selection, a random one too, would lower the objective. So what the
+        centroids hide of the reference (which `own` makes up for) gives way to what they hide of what is added.
+        """
+        found = (near or self).at(mixture.whole, mixture.centroids)
+        if self.repel is None or found.repel is None or mixture.summary is None or mixture.few is None:
+            return found
+        before = _hidden(self.repel, mixture.reference, mixture.summary)
+        after = _hidden(found.repel, mixture.added, mixture.few)
+        return replace(found, value=found.value + mixture.share * (after - before))
+
+
+@dataclass(frozen=True, slots=True)
+class Mixture:
+    """(1 - share) of a reference and `share` of what is added to it.
+
+    Attributes:
+        reference, added: points and weights of both.
+        share: of what is added, from 0 to 1.
+        summary, few: the two as centroids, or None where the objective is not debiased.
+    """
+
+    reference: Measure
+    added: Measure
+    share: float
+    summary: Measure | None
+    few: Measure | None
+
+    @classmethod
+    def of(cls, reference: Measure, summary: Measure | None, added: Measure, share: float) -> Mixture:
+        """From both, and the centroids of the reference."""
+        return cls(reference, added, share, summary, None if summary is None else summarised(added))
+
+    @property
+    def whole(self) -> Measure:
+        """The points of both."""
+        return self.reference.mixed_with(self.added, self.share)
+
+    @property
+    def centroids(self) -> Measure | None:
+        """The centroids of both."""
+        return None if self.summary is None or self.few is None else self.summary.mixed_with(self.few, self.share)
+
+
+def _hidden(repel: SoftMin, documents: Measure, centroids: Measure) -> float:
+    """How much higher f_PP is at centroids than at their documents: half of what they add to OT(P, P)."""
+    means = [float(each.weights.double() @ repel(each.points).double()) for each in (centroids, documents)]
+    return means[0] - means[1]
 
 
 def fit_gradient(
@@ -162,22 +214,29 @@ def fit_gradient(
 
 def between_halves(measure: Measure, reg: float, cost: Cost) -> float:
     """OT between two halves of a sample: it stands for OT(P, P) without any document meeting itself."""
-    few = measure.rows(-(-len(measure) // _HALVES_OF))
+    held = _held(measure)
+    few = held[:: -(-len(held) // _HALVES_OF)]
     if len(few) < 2:
         return 0.0
-    first, second = (Measure.of(few.points[start::2], few.weights[start::2]) for start in (0, 1))
+    first, second = (Measure.of(measure.points[half], measure.weights[half]) for half in (few[::2], few[1::2]))
     return solve(Problem(first, second, reg, cost)).value
 
 
 def _halves(problem: Problem, whole: Solution) -> tuple[Tensor, ...]:
     """f_PT (n,) over the reference, fitted on each of two halves of the target."""
-    if len(problem.target) < 4:
+    target, held = problem.target, _held(problem.target)
+    if len(held) < 4:
         return ()
     fits = []
-    for start in (0, 1):
-        half = Measure.of(problem.target.points[start::2], problem.target.weights[start::2])
-        fits.append(solve(Problem(problem.reference, half, problem.reg, problem.cost), init=whole.g[start::2]).f)
+    for part in (held[::2], held[1::2]):
+        half = Measure.of(target.points[part], target.weights[part])
+        fits.append(solve(Problem(problem.reference, half, problem.reg, problem.cost), init=whole.g[part]).f)
     return tuple(fits)
+
+
+def _held(measure: Measure) -> Tensor:
+    """The rows with mass, which a half must have some of: of a trimmed target not all have."""
+    return torch.nonzero(measure.weights > 0).flatten()
 
 
 def overlaps(scores: Sequence[Tensor]) -> dict[str, float]:

@@ -32,7 +32,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Final
 
-from gotd.errors import InputError, SettingsError
+from gotd.errors import InputError, SettingsError, number
 
 AUTO: Final = "auto"
 SCALE, POWER = 0.36, 0.92
@@ -57,6 +57,7 @@ class WarmUp:
 
     def __post_init__(self) -> None:
         for name in self.__dataclass_fields__:
+            object.__setattr__(self, name, number(name.replace("_", " "), getattr(self, name)))
             if not 0 < getattr(self, name) < float("inf"):
                 raise SettingsError(f"{name.replace('_', ' ')} is {getattr(self, name)}; wanted a positive number")
 

@@ -94,6 +94,7 @@ def rank(
     worst: int,
     stretch: float = 1.0,
     estimated: bool = True,
+    more: str = "add candidates",
     cap: Cap | None = None,
 ) -> Ranking:
     """The best and the worst of the pool, and a random choice as large as the budget.
@@ -106,6 +107,7 @@ def rank(
         worst: how many of the worst to return.
         stretch: how many budgets the best are to fill, so that some can be passed over.
         estimated: whether tokens are, to say so.
+        more: what makes the pool larger, to say so.
         cap: leave out of the best what is beyond the cap of its source, times the stretch.
 
     Raises:
@@ -114,8 +116,7 @@ def rank(
     count = budget.documents(pool)
     if count is not None and count > pool:
         raise SettingsError(
-            f"the budget is {count} documents and the pool holds {pool} that can be scored; "
-            "lower --budget or add candidates"
+            f"the budget is {count} documents and the pool holds {pool} that can be scored; lower --budget or {more}"
         )
     lowest = _lowest(budget, pool, stretch if cap is None else 1.0)
     highest = Lowest(min(worst, pool))
@@ -130,7 +131,7 @@ def rank(
     if count is None and tokens < budget.amount:
         raise SettingsError(
             f"the budget is {budget} and the pool holds {tokens}{' (estimated)' if estimated else ''}; "
-            "lower --budget or add candidates"
+            f"lower --budget or {more}"
         )
     filled = np.cumsum(lowest.tokens(), dtype=np.int64)
     size = count if count is not None else int((filled <= budget.amount).sum())
@@ -194,10 +195,11 @@ def _numbers(batch: pa.RecordBatch, column: str) -> NDArray[Any]:
 def _gathered(batches: Batches, wanted: Sequence[NDArray[np.int64]]) -> list[Picked]:
     """The rows with these numbers, for each of several lists."""
     rows = np.unique(np.concatenate(wanted))
-    first, parts = 0, []
+    parts: list[pa.Table] = []
+    first = 0
     for batch in batches(list(_COLUMNS)):
         start, stop = np.searchsorted(rows, [first, first + len(batch)])
-        if start < stop:
+        if start < stop or not parts:  # of no rows, a table of none
             parts.append(pa.Table.from_batches([batch]).take(pa.array(rows[start:stop] - first)))
         first += len(batch)
     picked = _picked(pa.concat_tables(parts))

@@ -23,9 +23,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gotd.selection.gradient import Gradient
+from gotd.selection.gradient import Gradient, Mixture
 from gotd.selection.several import Blend
-from gotd.transport import Measure, summarised
+from gotd.transport import Measure
 
 Take = Callable[[Tensor, int, int], list[int]]
 """From candidates in order of phi (their rows), the round and the rounds: the rows to take now."""
@@ -74,6 +74,7 @@ def descend(
     take: Take,
     rounds: int,
     mix: float,
+    weights: Tensor | None = None,
 ) -> Descent:
     """Choose from candidates (n, d) in `rounds` rounds, up to a share `mix` of what the model has seen.
 
@@ -85,8 +86,10 @@ def descend(
         take: decides how many of the ordered candidates one round takes, and which it passes over.
         rounds: R.
         mix: lambda.
+        weights: (n,) what each candidate weighs once it is taken; None where all weigh the same.
     """
-    here, mixture = start, reference
+    base = start if isinstance(start, Blend) else Blend((start,), (1.0,))
+    here, mixture = base, reference
     left = torch.ones(len(candidates), dtype=torch.bool)
     rows: list[int] = []
     scores: list[float] = []
@@ -102,12 +105,11 @@ def descend(
         rows += taken
         scores += phi[taken].tolist()
         share = mix * number / rounds
-        picks = Measure.of(candidates[rows])
-        after = reference.mixed_with(picks, share)
-        predicted = here.value + _mean(here, after) - _mean(here, mixture)
-        centroids = None if summary is None else summary.mixed_with(summarised(picks), share)
-        here = here.at(after, centroids)
-        mixture = after
+        picks = Measure.of(candidates[rows], None if weights is None else weights[rows])
+        after = Mixture.of(reference, summary, picks, share)
+        predicted = here.value + _mean(here, after.whole) - _mean(here, mixture)
+        here = base.toward(after, here)
+        mixture = after.whole
         done.append(Round(len(taken), share, predicted, here.value))
     return Descent(rows, scores, done)
 
@@ -124,5 +126,5 @@ def rounds_needed(before: float, predicted: float, solved: float) -> int:
     return 1 if error <= WARN_AT else min(_MOST_ADVISED, 2 ** math.ceil(error / WARN_AT))
 
 
-def _mean(phi: Gradient | Blend, measure: Measure) -> float:
+def _mean(phi: Blend, measure: Measure) -> float:
     return float(measure.weights.double() @ phi(measure.points).double())

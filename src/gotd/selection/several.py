@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from gotd.errors import InputError
-from gotd.selection.gradient import Gradient, Objective, fit_gradient, overlaps
+from gotd.selection.gradient import Gradient, Mixture, Objective, fit_gradient, overlaps
 from gotd.selection.trimming import trimmed
 from gotd.transport import Cost, Measure, Problem, SoftMin, summarised
 
@@ -137,6 +137,11 @@ class Blend:
     def at(self, reference: Measure, summary: Measure | None) -> Blend:
         """The blend at another reference (and its centroids), solved from the potentials of this one."""
         return replace(self, parts=tuple(part.at(reference, summary) for part in self.parts))
+
+    def toward(self, mixture: Mixture, near: Blend | None = None) -> Blend:
+        """The blend at a mixture with the reference of this one, see `Gradient.toward`."""
+        pairs = zip(self.parts, self.parts if near is None else near.parts)
+        return replace(self, parts=tuple(part.toward(mixture, beside) for part, beside in pairs))
 
 
 def fit_terms(

@@ -6,6 +6,7 @@ Where none is given, a token is taken to be four bytes (`selection.budget`), and
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,13 +40,14 @@ class Tokenizer:
         return np.array(counts, dtype=np.int32)
 
 
-def load_tokenizer(name: str) -> Tokenizer:
+def load_tokenizer(name: str | os.PathLike[str]) -> Tokenizer:
     """The tokenizer of a `tokenizer.json`, of a folder that holds one, or of a model's id on the Hugging Face hub.
 
     Raises:
         MissingExtra: `tokenizers` is not installed.
         SettingsError: there is none, or it cannot be read.
     """
+    name = os.fspath(name)
     require(f"--tokenizer {name}", ("tokenizers",), "tokenizer")
     from tokenizers import Tokenizer as Loaded
 
@@ -67,7 +69,7 @@ def load_tokenizer(name: str) -> Tokenizer:
     return Tokenizer(name, hashlib.sha256(found.to_str().encode()).hexdigest()[:16], found)
 
 
-def identity(name: str | None) -> dict[str, str] | None:
+def identity(name: str | os.PathLike[str] | None) -> dict[str, str] | None:
     """Name and digest of a tokenizer for a manifest; None where tokens are estimated."""
     if name is None:
         return None

@@ -19,7 +19,7 @@ import numpy as np
 from gotd.artifacts import open_artifact
 from gotd.corpus import Document, Fields, OutputFormat
 from gotd.engine import Progress, silent
-from gotd.errors import SettingsError
+from gotd.errors import SettingsError, whole
 from gotd.potential import FILE_NAME, Potential
 from gotd.selection.budget import Budget
 from gotd.selection.caps import Cap
@@ -84,11 +84,11 @@ def choose(
         progress: called as work is done.
 
     Raises:
-        SettingsError: a budget above the pool.
+        SettingsError: a budget above the pool, or below the first document.
     """
     started = time.perf_counter()
     scored = Scores.load(scores)
-    wanted = checked(budget, format, max_per_source)
+    wanted, seed = checked(budget, format, max_per_source), whole("seed", seed)
     how = PickSettings(rounds, mix, dedup, max_per_source, shortlist, target_shares, warm_up)
     settings = {"budget": str(wanted), **asdict(how), "format": format, "seed": seed}
     inputs = {"scores": [str(scored.manifest["inputs"]), str(scored.manifest["settings"])]}
@@ -103,6 +103,8 @@ def choose(
     fields = Fields(**scored.manifest["settings"]["fields"])
     choice = _choice(scored, wanted, how, potential, fields, seed)
     ranking, chosen, documents = choice.ranking, choice.pick, choice.documents
+    if not documents:
+        raise SettingsError(f"the budget is {wanted}, less than the first document to take; raise --budget")
     best = ranking.best.take(chosen.rows)
     progress("writing", 1, 3)
     calibrated = calibrated_scores(best.score, ranking.mean, ranking.pool)
@@ -183,7 +185,7 @@ def _picked(
 def _ranked(scored: Scores, budget: Budget, pool: int, **how: Any) -> Ranking:
     """`rank`; where the pool is too small, so are the reasons why it is."""
     try:
-        return rank(scored.batches, budget, pool, **how)
+        return rank(scored.batches, budget, pool, more=scored.more, **how)
     except SettingsError as error:
         rejects = ", ".join(
             f"{count:,} {reason}" for reason, count in sorted(scored.manifest.get("rejects", {}).items())

@@ -12,15 +12,15 @@ from statistics import fmean
 
 import numpy as np
 
-from gotd.corpus import Document, Fields, Inputs, OnError, find
+from gotd.corpus import Document, Fields, GivenFields, Inputs, OnError, fields_from, find
 from gotd.encoders import Encoder
 from gotd.encoders.precomputed import Precomputed
 from gotd.engine import Progress, silent
-from gotd.errors import InputError, SettingsError
+from gotd.errors import InputError, SettingsError, whole
 from gotd.potential import encoder_for
 from gotd.selection.gradient import between_halves
 from gotd.stages.fit import FitSettings
-from gotd.stages.points import vectors_by
+from gotd.stages.points import masses, vectors_by
 from gotd.stages.samples import sample_alike
 from gotd.stages.targets import Aim, Targets, aims
 from gotd.transport import Cost, Measure, Problem, solve
@@ -53,8 +53,8 @@ def domains(
     keep: int | None = None,
     per_source: int = PER_SOURCE,
     settings: FitSettings | None = None,
-    fields: Fields | None = None,
-    target_fields: Fields | None = None,
+    fields: GivenFields | None = None,
+    target_fields: GivenFields | None = None,
     on_error: OnError = "skip",
     device: str = "auto",
     progress: Progress = silent,
@@ -64,20 +64,34 @@ def domains(
     Args:
         keep: how many of the nearest to mark as kept; None for all.
         per_source: documents to measure a source on, at most.
+        settings: of them `fit_sample` is of all sources together, for the encoder and the space.
+
+    Raises:
+        SettingsError: fewer sources than are to be kept.
     """
-    chosen, where = settings or FitSettings(), fields or Fields()
+    chosen, where = settings or FitSettings(), fields_from(fields, Fields())
+    per_source, keep = whole("per_source", per_source), None if keep is None else whole("keep", keep)
     if keep is not None and not keep >= 1:
         raise SettingsError(f"keep is {keep}; wanted 1 or more sources")
+    if not per_source >= 1:
+        raise SettingsError(f"per_source is {per_source}; wanted 1 or more documents to measure a source on")
     by_source = _by_source(candidates, where, per_source, chosen.seed, on_error, progress)
-    where_target = target_fields or where.of_target()
+    if keep is not None and keep > len(by_source):
+        raise SettingsError(
+            f"keep is {keep}; wanted {len(by_source)} at most, which is how many sources the candidates have. "
+            "--source-field names the field that tells sources apart, where it is not the file"
+        )
+    where_target = fields_from(target_fields, where.of_target())
     goals = aims(target)
     wanted = [_wanted(goal, where_target, chosen, on_error) for goal in goals]
-    everything = [document for found in by_source.values() for document in found[: 20_000 // len(by_source) + 1]]
+    each = max(1, chosen.fit_sample // len(by_source))
+    # Evenly over each source: its documents are in the order of its file, which may go by topic.
+    everything = [document for found in by_source.values() for document in found[:: -(-len(found) // each)]]
     encoder = _encoder(chosen, everything, [document for found in wanted for document in found], device)
     vectors = vectors_by(encoder, everything)
     space, cost = chosen.space(vectors), Cost(chosen.cost)
-    base = Measure.of(space(vectors))
-    measures = [Measure.of(space(vectors_by(encoder, found))) for found in wanted]
+    base = Measure.of(space(vectors), masses(everything, chosen.text_mass))
+    measures = [Measure.of(space(vectors_by(encoder, found)), masses(found, chosen.text_mass)) for found in wanted]
     reg = fmean(Problem.scaled(base, measure, chosen.reg, cost).reg for measure in measures)
     inits = [solve(Problem(base, measure, reg, cost)).g for measure in measures]
     weights = [goal.weight / sum(goal.weight for goal in goals) for goal in goals]
@@ -87,7 +101,7 @@ def domains(
     measured = []
     for number, (source, found) in enumerate(sorted(by_source.items())):
         progress(f"measuring {source}", number, len(by_source))
-        points = Measure.of(space(vectors_by(encoder, found)))
+        points = Measure.of(space(vectors_by(encoder, found)), masses(found, chosen.text_mass))
         values = [solve(Problem(points, goal, reg, cost), init=init).value for goal, init in zip(measures, inits)]
         value = sum(weight * each for weight, each in zip(weights, values))
         if chosen.debias:

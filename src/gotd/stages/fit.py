@@ -5,6 +5,7 @@ reference, targets -> documents -> encoder (fitted on all) -> vectors -> space -
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -16,12 +17,12 @@ import torch
 from numpy.typing import NDArray
 
 from gotd.artifacts import open_artifact
-from gotd.corpus import Fields, Inputs, OnError, RejectWriter, find
+from gotd.corpus import Fields, GivenFields, Inputs, OnError, RejectWriter, fields_from, find
 from gotd.encoders import Encoder
 from gotd.encoders.weights import transport_device
 from gotd.engine import Progress, silent
-from gotd.errors import SettingsError, check_numbers
-from gotd.potential import Potential
+from gotd.errors import SettingsError, number, whole
+from gotd.potential import Potential, encoder_files
 from gotd.selection.methods import GOTD, Method, check_method, fit_method
 from gotd.selection.several import Wanted, accounts, fit_terms
 from gotd.stages.more import more_of
@@ -70,8 +71,13 @@ class FitSettings:
     trim: float = 0.02
 
     def __post_init__(self) -> None:
-        check_numbers(reg=self.reg, trim=self.trim, whiten=self.whiten, remove_top=self.remove_top, seed=self.seed)
-        check_numbers(fit_sample=self.fit_sample, target_sample=self.target_sample)
+        for name in ("reg", "trim", "whiten"):
+            object.__setattr__(self, name, number(name, getattr(self, name)))
+        for name in ("remove_top", "seed", "fit_sample", "target_sample"):
+            object.__setattr__(self, name, whole(name, getattr(self, name)))
+        if not isinstance(self.encoder, (str, os.PathLike)):
+            raise SettingsError(f'encoder is {self.encoder!r}; wanted a name such as "lsa", or a folder')
+        object.__setattr__(self, "encoder", os.fspath(self.encoder))
         check_method(self.method, self.method_options)
         if not 0 <= self.trim < 0.5:
             raise SettingsError(f"trim is {self.trim:g}; wanted a share of the target, from 0 to below 0.5")
@@ -85,6 +91,8 @@ class FitSettings:
             raise SettingsError(
                 f"whiten is {self.whiten} and remove_top {self.remove_top}; wanted a share from 0 to 1, and 0 or more"
             )
+        if not self.centre and (self.whiten or self.remove_top):
+            raise SettingsError("whiten and remove_top need centred vectors; pass --centre, or leave them out")
         if not min(self.fit_sample, self.target_sample) >= 1:
             raise SettingsError("fit_sample and target_sample are numbers of documents; wanted 1 or more")
         if not 0 <= self.seed < 2**32:
@@ -92,8 +100,7 @@ class FitSettings:
 
     def space(self, reference: NDArray[np.float32]) -> Space:
         """The space of the points, fitted on vectors (n, d)."""
-        whiten, remove_top = (self.whiten, self.remove_top) if self.centre else (0.0, 0)
-        return Space.fit(reference, centre=self.centre, whiten=whiten, remove_top=remove_top)
+        return Space.fit(reference, centre=self.centre, whiten=self.whiten, remove_top=self.remove_top)
 
     def as_published(self) -> FitSettings:
         """The settings of the paper: entropic OT with a small reg, no debiasing, no centring, no trimming."""
@@ -107,8 +114,8 @@ def fit(
     *,
     avoid: Targets | None = None,
     settings: FitSettings | None = None,
-    fields: Fields | None = None,
-    target_fields: Fields | None = None,
+    fields: GivenFields | None = None,
+    target_fields: GivenFields | None = None,
     on_error: OnError = "skip",
     device: str = "auto",
     overwrite: bool = False,
@@ -122,20 +129,22 @@ def fit(
         output: folder for `potential.safetensors`, `rejects.jsonl` and the manifest.
         avoid: as `target`: examples of what the selection is to leave.
         settings: what decides the fit.
-        fields: where text, id and source are in a record of the reference, and of pools to come.
-        target_fields: the same for the target; left out, as for the reference.
+        fields: where text, id and source are in a record of the reference, and of pools to come: `gotd.Fields`, or
+            some of its names as a mapping.
+        target_fields: the same for the target; left out, as for the reference; a mapping changes some of those.
         on_error: `skip` names bad rows in `rejects.jsonl`; `fail` stops at the first.
         device: where a transformer encoder runs and the transport is solved, see `transport_device`.
         overwrite: replace what another command left in `output`.
         progress: called as work is done.
     """
     started = time.perf_counter()
-    chosen, where = settings or FitSettings(), fields or Fields()
-    where_target = target_fields or where.of_target()
+    chosen, where = settings or FitSettings(), fields_from(fields, Fields())
+    where_target = fields_from(target_fields, where.of_target())
     goals, read_from = aims(target, avoid), find(reference)
     check_aims(chosen.method, goals)
     asked = {
         **asdict(chosen),
+        **encoder_files(chosen.encoder),
         "fields": asdict(where),
         "target_fields": asdict(where_target),
         "on_error": on_error,

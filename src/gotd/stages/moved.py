@@ -9,12 +9,13 @@ import numpy as np
 
 from gotd.corpus import Document
 from gotd.potential import Potential
+from gotd.selection.gradient import Mixture
 from gotd.selection.ranking import Picked
 from gotd.selection.rounds import rounds_needed
 from gotd.selection.several import Blend
 from gotd.selection.trimming import pull_of_few
 from gotd.stages.points import masses, points_of
-from gotd.transport import Measure, summarised
+from gotd.transport import Measure
 
 SOLVE_AGAIN_ON = 5_000
 FEW = 0.02
@@ -39,23 +40,27 @@ def transport(
     mean = float(np.average(phi, weights=None if mass is None else mass.numpy()))
     predicted = before + mix * (mean - potential.level)
     some, few = _some(selected, potential), _some(random, potential)
-    after, by_chance = (_solved(potential, start, summary, added, mix) for added in (some, few))
+    after, by_chance = (start.toward(Mixture.of(potential.reference, summary, added, mix)) for added in (some, few))
+    # The sample is kept in half precision: what that moves is in both, and not in the difference.
+    moved, by_luck = (found.value - start.value for found in (after, by_chance))
     return {
         "measure": "sinkhorn divergence" if start.parts[0].objective.debias else "entropic OT",
         "unit": "cost" if potential.plain else "standard deviations of the gradient over the reference",
         "mix": mix,
         "before": before,
         "predicted": predicted,
-        "after": after.value,
-        "random": by_chance.value,
+        "after": before + moved,
+        "random": before + by_luck,
         # A round takes a document at least.
-        "rounds_needed": min(rounds_needed(before, predicted, after.value), max(1, len(selected))),
+        "rounds_needed": min(rounds_needed(before, predicted, before + moved), max(1, len(selected))),
         "solved_on": {"selected": min(len(selected), SOLVE_AGAIN_ON), "random": len(random)},
-        **({} if potential.plain else {"targets": _each(potential, some, after, by_chance, mix)}),
+        **({} if potential.plain else {"targets": _each(potential, start, some, after, by_chance, mix)}),
     }
 
 
-def _each(potential: Potential, added: Measure, after: Blend, by_chance: Blend, mix: float) -> list[dict[str, Any]]:
+def _each(
+    potential: Potential, start: Blend, added: Measure, after: Blend, by_chance: Blend, mix: float
+) -> list[dict[str, Any]]:
     """The same for each of several targets, in units of the cost; predicted from the documents that are solved on."""
     means = potential.phi(added.points).double() @ added.weights.double()
     return [
@@ -65,10 +70,10 @@ def _each(potential: Potential, added: Measure, after: Blend, by_chance: Blend, 
             "avoid": term.weight < 0,
             "before": term.quality.value,
             "predicted": term.quality.value + mix * (float(mean) - term.level),
-            "after": chosen.value,
-            "random": chance.value,
+            "after": term.quality.value + chosen.value - part.value,
+            "random": term.quality.value + chance.value - part.value,
         }
-        for term, mean, chosen, chance in zip(potential.terms, means, after.parts, by_chance.parts)
+        for term, mean, part, chosen, chance in zip(potential.terms, means, start.parts, after.parts, by_chance.parts)
     ]
 
 
@@ -84,9 +89,3 @@ def _some(documents: Sequence[Document], potential: Potential) -> Measure:
     """Documents as a measure; of many an even sample stands for all."""
     some = documents[:: -(-len(documents) // SOLVE_AGAIN_ON)]
     return Measure.of(points_of(some, potential), masses(some, potential.settings.get("text_mass", "docs")))
-
-
-def _solved(potential: Potential, start: Blend, summary: Measure | None, added: Measure, mix: float) -> Blend:
-    """The gradient, with the objective, at (1 - mix) reference + mix of what is added."""
-    centroids = None if summary is None else summary.mixed_with(summarised(added), mix)
-    return start.at(potential.reference.mixed_with(added, mix), centroids)

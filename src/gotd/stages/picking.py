@@ -15,7 +15,7 @@ from typing import Literal, get_args
 import torch
 
 from gotd.corpus import Document
-from gotd.errors import SettingsError, check_numbers
+from gotd.errors import SettingsError, number, whole
 from gotd.potential import Potential
 from gotd.selection.budget import Budget
 from gotd.selection.caps import Cap, Filled, settled
@@ -23,7 +23,7 @@ from gotd.selection.duplicates import Deduplicator, Duplicate, Mode
 from gotd.selection.mix import AUTO, WarmUp
 from gotd.selection.ranking import Ranking
 from gotd.selection.rounds import Round, descend
-from gotd.stages.points import points_of
+from gotd.stages.points import masses, points_of
 
 Mix = float | Literal["auto"]
 MIX = 0.1
@@ -52,10 +52,13 @@ class PickSettings:
     warm_up: WarmUp | None = None
 
     def __post_init__(self) -> None:
-        check_numbers(rounds=self.rounds, shortlist=self.shortlist)
+        object.__setattr__(self, "rounds", whole("rounds", self.rounds))
+        object.__setattr__(self, "shortlist", number("shortlist", self.shortlist))
         if not self.rounds >= 1:
             raise SettingsError(f"rounds is {self.rounds}; wanted 1 or more")
         check_mix(self.mix, self.warm_up)
+        if self.mix != AUTO:
+            object.__setattr__(self, "mix", number("mix", self.mix))
         if self.dedup not in get_args(Mode):
             raise SettingsError(f'dedup is "{self.dedup}"; wanted {", ".join(get_args(Mode))}')
         if not self.shortlist >= 1:
@@ -77,7 +80,7 @@ def check_mix(mix: Mix, warm_up: WarmUp | None) -> None:
     """SettingsError unless the mix is a share or `auto`, and a warm-up is given for `auto` alone."""
     if mix == AUTO:
         return
-    if isinstance(mix, (str, bool)) or not 0 < mix <= 1:
+    if isinstance(mix, (str, bool)) or not 0 < number("mix", mix) <= 1:
         raise SettingsError(f"mix is {mix!r}; wanted a share above 0 and at most 1, or {AUTO}")
     if warm_up is not None:
         raise SettingsError(f"epochs, learning rate and batch decide --mix {AUTO}; found mix {mix}. Leave out either")
@@ -199,7 +202,8 @@ class _Walker:
 
         points, settings = points_of(self.documents, self.potential), self.settings
         mix = settings.share(sum(self.tokens[: self.size]))
-        descent = descend(start, self.potential.reference, summary, points, take, settings.rounds, mix)
+        weights = masses(self.documents, self.potential.settings.get("text_mass", "docs"))
+        descent = descend(start, self.potential.reference, summary, points, take, settings.rounds, mix, weights)
         still = not fill.full and self.more.fits(filled)
         return Pick(descent.rows, descent.rounds, sieve.duplicates, fill.full, still)
 

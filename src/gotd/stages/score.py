@@ -10,22 +10,21 @@ mass is off by more than ASK_AT, the potential is corrected by one Sinkhorn step
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import orjson
 import torch
 
 from gotd.artifacts import Artifact, open_artifact
-from gotd.corpus import Fields, File, Inputs, OnError, Shard, find, plan
+from gotd.corpus import Fields, File, GivenFields, Inputs, OnError, Shard, fields_from, find, plan
 from gotd.durable import linked
 from gotd.encoders import Encoder
 from gotd.encoders.weights import ON_GPU
 from gotd.engine import Executor, Progress, Ran, check_executor, run, silent
-from gotd.errors import InputError, SettingsError
+from gotd.errors import InputError, SettingsError, whole
 from gotd.potential import FILE_NAME, Potential
 from gotd.selection.methods.round_robin import Taken
 from gotd.selection.tokens import identity
@@ -33,7 +32,7 @@ from gotd.stages.arithmetic import arithmetic_for, worker_count
 from gotd.stages.embeddings import FOLDER, REUSED, Kept, check_keeping, check_place, collect
 from gotd.stages.ranks import Rank
 from gotd.stages.scores import REJECTS, Merged, Scores, given_up, merge, repeats
-from gotd.stages.shard_scorer import ShardScorer, held_out_texts, loaded, own_columns
+from gotd.stages.shard_scorer import ShardScorer, loaded, own_columns
 from gotd.stages.turns import TurnScores, take_turns, told
 
 ASK_AT = 0.03  # below it the best 1 % change by about one in a hundred (docs/log.md)
@@ -44,7 +43,7 @@ def score(
     pool: Inputs,
     output: Path | str,
     *,
-    fields: Fields | Mapping[str, Any] | None = None,
+    fields: GivenFields | None = None,
     on_error: OnError = "skip",
     sources: Sequence[str] | None = None,
     workers: int | None = None,
@@ -70,7 +69,7 @@ def score(
         output: folder for `scores.parquet`, `rejects.jsonl` and the manifest.
         fields: where text, id and source are in a record; left out, as in the fit; a mapping changes some of those.
         on_error: `skip` names bad rows in `rejects.jsonl`; `fail` stops at the first.
-        sources: score these only.
+        sources: score these only, or this one.
         workers: processes; None for one a core, or two on a GPU.
         executor: `inline`, `processes` or `ray`; None for processes, or this one where one worker is enough.
         rank: score one share, and merge nothing: the manifest of what is returned then holds only `shards`, of this
@@ -91,12 +90,13 @@ def score(
         InputError: a file of the pool is not the one that was embedded.
     """
     started = time.perf_counter()
+    polish = whole("polish", polish)
     if not polish >= 0:
         raise SettingsError(f"polish is {polish}; wanted 0 or more passes")
     check_executor(executor)
     fitted = Potential.load(potential, device=device)
-    remembered = fitted.settings.get("fields", {})
-    chosen = fields if isinstance(fields, Fields) else Fields(**{**remembered, **(fields or {})})
+    sources = [sources] if isinstance(sources, str) else sources
+    chosen = fields_from(fields, Fields(**fitted.settings.get("fields", {})))
     files = find(pool)
     settings = {
         "potential": fitted.settings.get("key"),
@@ -288,12 +288,13 @@ def _merged(
 
 def _checked_for(scorer: ShardScorer) -> dict[str, int]:
     """How many held-out texts there were, and how many too short to be looked for."""
-    found = held_out_texts(scorer.held_out, scorer.fields.text)
+    found = scorer.held_out_texts()
     return {"texts": found.texts, "unchecked": found.unchecked}
 
 
 def on_gpu(device: str, encoder: Encoder) -> bool:
     """Whether the work is quicker with a GPU."""
+    device = str(device)  # from Python it may be torch's
     return device.startswith("cuda") or (device != "cpu" and encoder.config().get("kind") in ON_GPU)
 
 

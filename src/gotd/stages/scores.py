@@ -95,6 +95,14 @@ class Scores:
     def files(self) -> list[File]:
         return [File(**file) for file in self.manifest["files"]]
 
+    @property
+    def more(self) -> str:
+        """What would make more documents to choose from."""
+        if self.manifest["settings"].get("sources") is None:
+            return "add candidates"
+        left = self.manifest["counts"]["outside"]
+        return f"raise --keep: {left:,} documents are from sources that were not kept"
+
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """The rows of `scores.parquet`, a bounded number at a time."""
         # Read ahead, Arrow holds the compressed bytes of every row group until the last.

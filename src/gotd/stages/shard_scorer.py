@@ -109,11 +109,15 @@ class ShardScorer:
         np.save(stem.with_name(f"{stem.name}.mass.npy"), col.numpy())
         return counts if self.embeddings is None else counts | dict(zip(REUSED, (vectors.taken, vectors.fresh)))
 
+    def held_out_texts(self) -> Contamination:
+        """What no candidate may share a run of words with."""
+        return _held_out_texts(self.held_out, Fields(text=self.fields.text, text_per=self.fields.text_per))
+
     def _contaminated(self, kept: Mapping[int, Document], shard: Shard) -> list[Reject]:
         """Documents that share words with a held-out text, by row of the shard; `merge` places and words them."""
         if not self.held_out or not kept:
             return []
-        shared = held_out_texts(self.held_out, self.fields.text).check([document.text for document in kept.values()])
+        shared = self.held_out_texts().check([document.text for document in kept.values()])
         return [
             Reject(shard.file.path, row, CONTAMINATED, run, document.id[:200])
             for (row, document), run in zip(kept.items(), shared)
@@ -127,9 +131,8 @@ def _batches(items: Iterator[Document | Reject], size: int) -> Iterator[list[Doc
 
 
 @lru_cache(maxsize=1)
-def held_out_texts(paths: tuple[str, ...], text: str | None) -> Contamination:
-    """The held-out texts, read once a worker; `text` is their field or template."""
-    fields = Fields(text=text)
+def _held_out_texts(paths: tuple[str, ...], fields: Fields) -> Contamination:
+    """The held-out texts, read once a worker."""
 
     def texts() -> Iterator[str]:
         for item in (item for shard in plan(find(paths), fields) for item in read(shard, fields, "skip")):

@@ -158,8 +158,11 @@ def _walk(lists: Lists, budgets: Sequence[Budget], names: Sequence[str], sieve: 
         else:
             row = order[at[turn]]
             weight = int(lists.picked.tokens[row]) if limit.unit == "tokens" else 1
-            # As in the choice by one score: a document that does not fit ends it, no filling up with small ones.
-            if used[turn] + weight > limit.amount:
+            # As in the choice by one score: a document that does not fit ends it, no filling up with small ones; one
+            # that is out already, for the cap or as a duplicate, ends nothing.
+            if not sieve.has_room(row):
+                at[turn] += 1
+            elif used[turn] + weight > limit.amount:
                 going.remove(turn)
             elif sieve.stays(row):
                 used[turn] += weight

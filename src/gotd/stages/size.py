@@ -26,11 +26,11 @@ from torch import Tensor
 
 from gotd.corpus import Document, Fields
 from gotd.engine import Progress, silent
-from gotd.errors import SettingsError
+from gotd.errors import SettingsError, whole
 from gotd.potential import Potential
 from gotd.selection.budget import Budget
 from gotd.selection.duplicates import Deduplicator, Mode
-from gotd.selection.gradient import Gradient
+from gotd.selection.gradient import Gradient, Mixture
 from gotd.selection.knee import knee
 from gotd.selection.mix import AUTO, WarmUp
 from gotd.selection.ranking import rank
@@ -38,7 +38,7 @@ from gotd.stages.picking import Mix, check_mix, share_of
 from gotd.stages.points import masses, points_of
 from gotd.stages.scores import Scores
 from gotd.stages.selected import fetched
-from gotd.transport import Measure, summarised
+from gotd.transport import Measure
 
 LEAST = 50
 BUDGETS = 12
@@ -130,6 +130,7 @@ def size(
         SettingsError: more folds than pairs of target documents, or scores of another method than gotd.
     """
     check_mix(mix, warm_up)
+    budgets, folds, limit = whole("budgets", budgets), whole("folds", folds), limit and whole("limit", limit)
     scored = Scores.within(scores)
     if tiers := scored.manifest.get("tiers"):
         short = f"--fine scored a shortlist of {tiers['shortlist']} alone"
@@ -184,9 +185,8 @@ def _check(most: int, budgets: int, folds: int, potential: Potential) -> None:
         raise SettingsError(f"limit {most} and {budgets} budgets; wanted a limit of 1 or more, and 2 budgets or more")
     target = int((potential.objective.target.weights > 0).sum())
     if folds != 0 and not 2 <= folds <= target // 2:
-        raise SettingsError(
-            f"{folds} folds of {target} target documents; wanted 2 to {target // 2}, or 0 to leave them out"
-        )
+        wanted = f"2 to {target // 2}, or " if target >= 4 else ""
+        raise SettingsError(f"{folds} folds of {target} target documents; wanted {wanted}0 folds, to leave them out")
 
 
 def _shortlist(scored: Scores, most: int, dedup: Mode) -> tuple[list[Document], list[int]]:
@@ -223,9 +223,7 @@ def _changes(
     for count, share in zip(counts, shares):
         best = _best(shortlist, order, count)
         added = best.rows(-(-count // _SOLVED_ON))
-        centroids = None if summary is None else summary.mixed_with(summarised(added), share)
-        mixed = reference.mixed_with(added, share)
-        found.append(here.objective.at(mixed, summary=centroids, init=here.attract.g).value - here.value)
+        found.append(here.toward(Mixture.of(reference, summary, added, share)).value - here.value)
     return found
 
 

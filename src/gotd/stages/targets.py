@@ -12,11 +12,12 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 from gotd.corpus import File, Inputs, find
 from gotd.corpus.files import split_name
-from gotd.errors import SettingsError
+from gotd.errors import SettingsError, number
 from gotd.selection.methods import GOTD
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
@@ -40,11 +41,12 @@ class Target:
     name: str = ""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.weight, (int, float)) or not 0 < self.weight < math.inf:
+        if not isinstance(self.weight, Real) or not 0 < self.weight < math.inf:
             raise SettingsError(
                 f"the weight of {self.label} is {self.weight!r}; wanted a number above 0. What is to be left goes to "
                 "--avoid"
             )
+        object.__setattr__(self, "weight", number("weight", self.weight))
 
     @classmethod
     def parse(cls, text: str) -> Target:

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from gotd.artifacts import digest, open_artifact
 from gotd.corpus import Fields, plan
 from gotd.engine import Done, Executor, Progress, run, silent
-from gotd.errors import GotdError, InputError, SettingsError
+from gotd.errors import GotdError, InputError, SettingsError, whole
 from gotd.potential import FILE_NAME, Potential
 from gotd.selection.budget import Budget
 from gotd.selection.kept_share import KeptShare, kept_share
@@ -64,6 +64,8 @@ class Tiers:
             raise SettingsError(f"coarse and fine are both {self.coarse}; wanted a cheap encoder and a better one")
         if not self.shortlist >= LEAST_SHORTLIST:
             raise SettingsError(f"shortlist is {self.shortlist:g}; two tiers want {LEAST_SHORTLIST} budgets or more")
+        if self.probe is not None:
+            object.__setattr__(self, "probe", whole("probe", self.probe))
         if self.probe is not None and not self.probe >= 0:
             raise SettingsError(f"probe is {self.probe}; wanted 0 or more documents")
 
@@ -142,7 +144,14 @@ def refine(
         return Scores.load(artifact.folder)
     budget = in_documents(budget, counts["scored"])
     ranking = rank(
-        before.batches, budget, counts["scored"], seed=seed, worst=0, stretch=shortlist, estimated=tokenizer is None
+        before.batches,
+        budget,
+        counts["scored"],
+        seed=seed,
+        worst=0,
+        stretch=shortlist,
+        estimated=tokenizer is None,
+        more=before.more,
     )
     size = max(ranking.size, LEAST_PROBED) if probe is None else probe
     probed = _probe(before, ranking.best, counts["scored"] - len(ranking.best), size, seed)

@@ -57,7 +57,7 @@ class Space:
             if whiten or remove_top:
                 raise SettingsError("whiten and remove_top need centred vectors; pass --centre, or --whiten 0")
             return cls()
-        centred = cls(_unit(_checked(vectors)).mean(0))
+        centred = cls(_unit(_in_range(_checked(vectors))).mean(0))
         if not whiten and not remove_top:
             return centred
         return cls(centred.mean, _axes(centred(vectors), whiten, remove_top))
@@ -71,7 +71,7 @@ class Space:
 
     def placed(self, vectors: Tensor) -> Tensor:
         """Finite vectors (n, d) float32, on the space's device, as points."""
-        unit = _unit(vectors)
+        unit = _unit(_in_range(vectors))
         if self.mean is None:
             return unit
         if unit.shape[1] != len(self.mean):
@@ -121,6 +121,15 @@ def _checked(vectors: NDArray[np.float32]) -> Tensor:
         row = int((~finite).nonzero()[0, 0])
         raise InputError(f"vector {row} of {len(points)} holds NaN or infinity; drop or mend that document")
     return points
+
+
+def _in_range(vectors: Tensor) -> Tensor:
+    """Vectors (n, d) with those so short or long that their squares leave float32 brought to a length near 1."""
+    largest = vectors.abs().amax(1, keepdim=True)
+    outside = (largest > 0) & ((largest < 1e-4) | (largest > 1e15))
+    if not vectors.is_cuda and not bool(outside.any()):
+        return vectors  # a GPU is not waited for
+    return torch.where(outside, vectors / largest, vectors)
 
 
 def _unit(points: Tensor) -> Tensor:

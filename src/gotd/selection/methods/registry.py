@@ -88,5 +88,5 @@ def _home(name: str) -> str:
     if name in _HOMES:
         return _HOMES[name]
     known = ", ".join((GOTD, *KNOWN_METHODS))
-    near = get_close_matches(name.lower(), KNOWN_METHODS, n=1)
+    near = get_close_matches(str(name).lower(), KNOWN_METHODS, n=1)
     raise SettingsError(f'no method "{name}"; known: {known}. Did you mean {near[0] if near else KNOWN_METHODS[0]}?')
