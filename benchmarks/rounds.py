@@ -24,7 +24,7 @@ from torch import Tensor
 
 from gotd.corpus import Document, Fields, find, sample
 from gotd.encoders import fit_encoder
-from gotd.selection.gradient import Gradient, fit_gradient
+from gotd.selection.gradient import Gradient, Mixture, fit_gradient
 from gotd.selection.methods import Batch, fit_method
 from gotd.selection.methods.round_robin import NearestLists
 from gotd.selection.rounds import descend, rounds_needed
@@ -134,10 +134,10 @@ def outcomes(case: Case) -> Iterator[Outcome]:
 
     def judged(choice: str, rows: list[int], share: float, advised: int = 0) -> Outcome:
         picks = Measure.of(case.candidates[rows])
-        mixed, centroids = case.reference.mixed_with(picks, share), summary.mixed_with(summarised(picks), share)
+        mixture = Mixture.of(case.reference, summary, picks, share)
 
         def change(here: Gradient) -> float:
-            return here.objective.at(mixed, summary=centroids, init=here.attract.g).value / here.value - 1
+            return here.toward(mixture).value / here.value - 1
 
         return Outcome(case.name, choice, share, change(start), change(judge), advised)
 

@@ -23,12 +23,12 @@ from gotd.corpus import Document
 from gotd.encoders import Encoder, fit_encoder
 from gotd.potential import Potential
 from gotd.selection.budget import Budget
-from gotd.selection.gradient import between_halves
+from gotd.selection.gradient import Mixture, between_halves
 from gotd.selection.methods import Batch, fit_method
 from gotd.selection.methods.round_robin import NearestLists
 from gotd.stages.fit import fitted
 from gotd.stages.picking import Beyond, PickSettings, pick
-from gotd.transport import Measure, Problem, solve, summarised
+from gotd.transport import Measure, Problem, solve
 
 SETTINGS = {"gotd": FitSettings(), "gotd as published": FitSettings().as_published()}
 ROUNDS = "gotd 5 rounds"
@@ -154,17 +154,11 @@ def nearest_sources(potential: Potential, batch: Batch) -> list[str]:
 def _told(items: Sequence[Text], vectors: NDArray[np.float32], ours: Potential) -> dict[str, Any]:
     """The choice, the shares of its sources, and how far it lowers gotd's objective: to first order, and solved."""
     picks = ours.space(vectors)
-    chosen = Measure.of(picks)
-    assert ours.repel is not None
-    centroids = Measure.of(ours.repel.points, ours.repel.log_b.exp())
-    after = ours.objective.at(
-        ours.reference.mixed_with(chosen, MIX),
-        summary=centroids.mixed_with(summarised(chosen), MIX),
-        init=ours.attract.g,
-    ).value
+    start, summary = ours.gradient()
+    after = start.toward(Mixture.of(ours.reference, summary, Measure.of(picks), MIX))
     return {
         "ids": [item.id for item in items],
         "sources": dict(Counter(item.source for item in items).most_common()),
         "predicted": MIX * (ours.level - float(ours.priced(picks).f.double().mean())),
-        "solved": ours.quality.value - after,
+        "solved": start.value - after.value,
     }
