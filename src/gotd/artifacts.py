@@ -87,6 +87,7 @@ def open_artifact(
     *,
     overwrite: bool = False,
     rank: int | None = None,
+    reads: Iterable[Path | str] = (),
 ) -> Artifact:
     """Start, resume, or find finished, the folder of a stage; no other run may write there meanwhile.
 
@@ -95,9 +96,11 @@ def open_artifact(
 
     Args:
         rank: which of several processes that work in the folder together this is.
+        reads: files and folders that the stage is going to read, whatever else a string may name.
 
     Raises:
-        ArtifactError: the folder was made with other settings or inputs, is not gotd's, or another run writes there.
+        ArtifactError: the folder was made with other settings or inputs, is not gotd's, or another run writes there;
+            or `overwrite` would delete what the stage reads.
     """
     path = Path(folder)
     if not is_text(str(path)):
@@ -109,7 +112,9 @@ def open_artifact(
         raise ArtifactError(f"{path} is a file; wanted a folder. Choose an empty or new one")
     if _earlier(path) is None and path.exists() and any(not _is_early(file.name) for file in path.iterdir()):
         raise ArtifactError(f"{path} holds files that gotd did not make; choose an empty or new folder")
-    if not overwrite and _is_whole(path, asked):
+    if overwrite:
+        _check_apart(path, reads)
+    elif _is_whole(path, asked):
         return Artifact(path, asked)
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -152,6 +157,13 @@ def _begin(artifact: Artifact, *, overwrite: bool, alone: bool) -> None:
     else:
         _tidy(path, artifact.finished)
         artifact.release()
+
+
+def _check_apart(folder: Path, reads: Iterable[Path | str]) -> None:
+    """ArtifactError where what is read lies in the folder that would be emptied first."""
+    for one in reads:
+        if Path(one).exists() and Path(one).resolve().is_relative_to(folder.resolve()):
+            raise ArtifactError(f"--overwrite would delete {one}, which is to be read; pass another --output")
 
 
 def _is_early(name: str) -> bool:

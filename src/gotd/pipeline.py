@@ -185,7 +185,8 @@ def select(
     files = {"candidates": find(candidates), **inputs_of(goals)}
     files |= {name: find(given) for name, given in (("reference", reference), ("held_out", held_out)) if given}
     inputs = {name: [file.as_input for file in found] for name, found in files.items()}
-    artifact = open_artifact(folder, "select", asked, inputs, overwrite=overwrite)
+    reads = [*(file.path for found in files.values() for file in found), encoder, tokenizer or ""]
+    artifact = open_artifact(folder, "select", asked, inputs, overwrite=overwrite, reads=filter(None, reads))
     if artifact.finished is not None:
         return Selection.load(folder)
     work = folder / ".work"

@@ -125,6 +125,14 @@ def test_ranks_exclude_their_like_and_a_run_alone(corpora, selector: Path, tmp_p
     gotd.score(selector, corpora.pool, out, rank=Rank(1, 2), workers=1)
 
 
+def test_a_rank_deletes_nothing_of_the_others(corpora, selector: Path, tmp_path: Path) -> None:
+    gotd.score(selector, corpora.pool, tmp_path, rank=Rank(0, 2), workers=1)
+    done = sorted((tmp_path / "parts").iterdir())
+    with pytest.raises(SettingsError, match="--overwrite would delete what other ranks have scored"):
+        gotd.score(selector, corpora.pool, tmp_path, rank=Rank(1, 2), workers=1, overwrite=True)
+    assert sorted((tmp_path / "parts").iterdir()) == done
+
+
 @pytest.mark.parametrize(
     ("told", "environment", "rank"),
     [

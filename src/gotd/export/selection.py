@@ -76,7 +76,7 @@ def export_selection(
     given = parse_licences(licences, found.manifest["sources"])
     settings = {"to": to, "licences": given, "chat": chat, "model": model}
     inputs = {"selection": [digest(found.manifest)]}
-    artifact = open_artifact(output, "export", settings, inputs, overwrite=overwrite)
+    artifact = open_artifact(output, "export", settings, inputs, overwrite=overwrite, reads=[found.folder])
     if (manifest := artifact.finished) is not None:
         return Exported(artifact.folder, manifest)
     shape = _shape(found, trainer, chat)

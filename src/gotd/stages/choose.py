@@ -92,7 +92,7 @@ def choose(
     how = PickSettings(rounds, mix, dedup, max_per_source, shortlist, target_shares, warm_up)
     settings = {"budget": str(wanted), **asdict(how), "format": format, "seed": seed}
     inputs = {"scores": [str(scored.manifest["inputs"]), str(scored.manifest["settings"])]}
-    artifact = open_artifact(output, "choose", settings, inputs, overwrite=overwrite)
+    artifact = open_artifact(output, "choose", settings, inputs, overwrite=overwrite, reads=[scored.folder])
     if artifact.finished is not None:
         return Selection.load(artifact.folder)
     progress("choosing", 0, 3)

@@ -143,7 +143,8 @@ def fit(
     }
     files = {**inputs_of(goals), "reference": read_from}
     inputs = {name: [file.as_input for file in found] for name, found in files.items()}
-    artifact = open_artifact(output, "fit", asked, inputs, overwrite=overwrite)
+    reads = [*(file.path for found in files.values() for file in found), chosen.encoder]
+    artifact = open_artifact(output, "fit", asked, inputs, overwrite=overwrite, reads=reads)
     if artifact.finished is not None:
         return Potential.load(artifact.folder, device=device)
     progress("reading target and reference", 0, 4)

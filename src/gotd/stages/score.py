@@ -88,11 +88,16 @@ def score(
 
     Raises:
         ArtifactError: the kept vectors are another encoder's.
+        SettingsError: a share is to overwrite.
         InputError: a file of the pool is not the one that was embedded.
     """
     started = time.perf_counter()
     if not polish >= 0:
         raise SettingsError(f"polish is {polish}; wanted 0 or more passes")
+    if rank is not None and overwrite:
+        raise SettingsError(
+            "--overwrite would delete what other ranks have scored; delete the folder before they start"
+        )
     check_executor(executor)
     fitted = Potential.load(potential, device=device)
     remembered = fitted.settings.get("fields", {})
@@ -115,7 +120,15 @@ def score(
     inputs = {"pool": [file.as_input for file in files]}
     if test:
         inputs["held_out"] = [file.as_input for file in test]
-    artifact = open_artifact(output, "score", settings, inputs, overwrite=overwrite, rank=rank.rank if rank else None)
+    artifact = open_artifact(
+        output,
+        "score",
+        settings,
+        inputs,
+        overwrite=overwrite,
+        rank=rank.rank if rank else None,
+        reads=[potential, *(file.path for file in (*files, *test)), *([tokenizer] if tokenizer else [])],
+    )
     if artifact.finished is not None:
         return Scores.load(artifact.folder)
     arithmetic = arithmetic_for(fitted, device)
