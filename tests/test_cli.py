@@ -309,6 +309,17 @@ def test_overwrite_of_choose_leaves_no_file_of_before(scored: Path, tmp_path: Pa
     assert {path.name for path in (tmp_path / "out").glob("selected.*")} == {"selected.jsonl", "selected.arrow"}
 
 
+def test_score_takes_the_fields_of_the_fit_but_for_those_given(corpora, tmp_path: Path) -> None:
+    """One that is given back its usual value is given, too."""
+    short = tmp_path / "short.jsonl"
+    short.write_text('{"text": "short"}\n{"text": "and as short"}\n')
+    selector = tmp_path / "selector"
+    done("fit", "-r", corpora.other, "-t", corpora.target, "--min-chars", 10, "--text-per", "file", "-o", selector)
+    for flags, kept, per in (((), 1, "file"), (("--min-chars", 0), 2, "file"), (("--text-per", "line"), 1, "line")):
+        found = told("score", selector, short, "--workers", 1, *flags, "-o", tmp_path / str(flags))
+        assert (found["counts"]["scored"], found["settings"]["fields"]["text_per"]) == (kept, per)
+
+
 def test_overwrite_keeps_what_the_command_reads(corpora, tmp_path: Path) -> None:
     """A folder given twice by mistake would cost hours of scoring."""
     pool, target, out = (shutil.copy(corpora.other, tmp_path / "pool.jsonl"), corpora.target, tmp_path / "out")
