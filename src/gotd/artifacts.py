@@ -33,6 +33,7 @@ WORKPLACES = ("parts", ".work")
 _ASKED = {"kind", "settings", "inputs"}
 _READ_BY_PEOPLE = orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY
 _COMMAND: ContextVar[tuple[str, Mapping[str, Any]] | None] = ContextVar("command", default=None)
+_OPENED: ContextVar[list[Artifact] | None] = ContextVar("opened", default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,21 @@ class Artifact:
         """Let other runs in."""
         if self.lock is not None:
             self.lock.release()
+
+
+@contextmanager
+def released_by_errors() -> Iterator[None]:
+    """Around a stage: an error that ends it lets go of the folders it opened, though its traceback may live on."""
+    opened: list[Artifact] = []
+    token = _OPENED.set(opened)
+    try:
+        yield
+    except BaseException:
+        for artifact in opened:
+            artifact.release()
+        raise
+    finally:
+        _OPENED.reset(token)
 
 
 def open_artifact(
@@ -129,6 +145,8 @@ def open_artifact(
     except BaseException:
         artifact.release()
         raise
+    if (opened := _OPENED.get()) is not None:
+        opened.append(artifact)
     return artifact
 
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import orjson
 
-from gotd.artifacts import MANIFEST, Artifact, open_artifact, read_json
+from gotd.artifacts import MANIFEST, Artifact, open_artifact, read_json, released_by_errors
 from gotd.corpus import Fields, Inputs, OnError, OutputFormat, Reject, RejectWriter, find
 from gotd.durable import linked
 from gotd.engine import Executor, Progress, check_executor, silent
@@ -46,6 +46,7 @@ IN_DOMAIN = "in-domain"
 IN_DOMAIN_SOURCES = 3
 
 
+@released_by_errors()
 def select(
     candidates: Inputs,
     target: Targets,

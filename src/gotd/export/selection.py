@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gotd.artifacts import digest, open_artifact
+from gotd.artifacts import digest, open_artifact, released_by_errors
 from gotd.config import to_yaml
 from gotd.corpus import RejectWriter
 from gotd.corpus.documents import Unusable, reject
@@ -45,6 +45,7 @@ class Exported:
         return self.folder / str(self.manifest["data"])
 
 
+@released_by_errors()
 def export_selection(
     selection: Selection | Path | str,
     to: str,

@@ -16,7 +16,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from gotd.artifacts import open_artifact
+from gotd.artifacts import open_artifact, released_by_errors
 from gotd.corpus import Document, Fields, OutputFormat
 from gotd.engine import Progress, silent
 from gotd.errors import SettingsError
@@ -47,6 +47,7 @@ from gotd.stages.tiers import COARSE, PROBE, of_whole_pool
 _SHOWN = 5
 
 
+@released_by_errors()
 def choose(
     scores: Path | str,
     budget: str | int,

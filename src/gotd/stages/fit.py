@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gotd.artifacts import open_artifact
+from gotd.artifacts import open_artifact, released_by_errors
 from gotd.corpus import Fields, Inputs, OnError, RejectWriter, find
 from gotd.encoders import Encoder
 from gotd.encoders.weights import transport_device
@@ -100,6 +100,7 @@ class FitSettings:
         return replace(self, reg=0.01, debias=False, centre=False, whiten=0.0, remove_top=0, trim=0.0)
 
 
+@released_by_errors()
 def fit(
     target: Targets,
     reference: Inputs,

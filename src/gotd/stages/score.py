@@ -19,7 +19,7 @@ import numpy as np
 import orjson
 import torch
 
-from gotd.artifacts import Artifact, open_artifact
+from gotd.artifacts import Artifact, open_artifact, released_by_errors
 from gotd.corpus import Fields, File, Inputs, OnError, Shard, find, plan
 from gotd.durable import linked
 from gotd.encoders import Encoder
@@ -39,6 +39,7 @@ from gotd.stages.turns import TurnScores, take_turns, told
 ASK_AT = 0.03  # below it the best 1 % change by about one in a hundred (docs/log.md)
 
 
+@released_by_errors()
 def score(
     potential: Path | str,
     pool: Inputs,

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from gotd.artifacts import digest, open_artifact
+from gotd.artifacts import digest, open_artifact, released_by_errors
 from gotd.corpus import Fields, plan
 from gotd.engine import Done, Executor, Progress, run, silent
 from gotd.errors import GotdError, InputError, SettingsError
@@ -96,6 +96,7 @@ def check_tiers(
     return Tiers(coarse, fine, shortlist, probe)
 
 
+@released_by_errors()
 def refine(
     potential: Path,
     coarse: Path,
