@@ -33,7 +33,7 @@ from gotd.stages.arithmetic import arithmetic_for, worker_count
 from gotd.stages.embeddings import FOLDER, REUSED, Kept, check_keeping, check_place, collect
 from gotd.stages.ranks import Rank
 from gotd.stages.scores import REJECTS, Merged, Scores, given_up, merge, repeats
-from gotd.stages.shard_scorer import ShardScorer, held_out_texts, loaded, own_columns
+from gotd.stages.shard_scorer import ShardScorer, forget, held_out_texts, own_columns
 from gotd.stages.turns import TurnScores, take_turns, told
 
 ASK_AT = 0.03  # below it the best 1 % change by about one in a hundred (docs/log.md)
@@ -224,6 +224,7 @@ class _Passes:
         if step and scorer.keep_embeddings:
             # No pass embeds what the first has embedded.
             scorer = replace(scorer, embeddings=self.artifact.folder / FOLDER, keep_embeddings=False)
+        forget()
         try:
             return run(
                 shards,
@@ -236,7 +237,7 @@ class _Passes:
                 progress=self.progress,
             )
         finally:
-            loaded.cache_clear()  # the next run in this process may have another potential in the same place
+            forget()
 
     def _begun(self, fitted: Potential) -> tuple[int, Potential]:
         """The pass that a stopped run was at, and its potential."""

@@ -33,7 +33,7 @@ from gotd.stages.addresses import write_addresses
 from gotd.stages.arithmetic import arithmetic_for, worker_count
 from gotd.stages.score import on_gpu
 from gotd.stages.scores import NAME, REJECTS, WITHIN, Scores, schema_of
-from gotd.stages.shard_scorer import ShardScorer, own_columns
+from gotd.stages.shard_scorer import ShardScorer, forget, own_columns
 
 COARSE = "coarse.parquet"
 PROBE = "probe.parquet"
@@ -165,6 +165,7 @@ def refine(
     quarantined = before.manifest["quarantined"]
     gone = {(one["file"], one["start"], one["stop"]) for one in quarantined}
     shards = [one for one in plan(before.files, fields) if (one.file.path, one.start, one.stop) not in gone]
+    forget()
     ran = run(
         shards,
         scorer,
