@@ -126,7 +126,7 @@ def _method(about: About) -> str:
 def _fields(about: About) -> str:
     body = "`messages`: role and content of each turn" if about.shape == "chat" else "`text`: the document"
     return (
-        f"A record of `{about.trainer.data}` has {body}; `id`; `source`; `license`, where it is stated; "
+        f"A record of `{about.trainer.data}` has {body}; `id`; `source`; `license`, where any states one; "
         "`score`: the lower, the better; `rank`: 1 is the best. Records stand in the order of their rank."
     )
 
