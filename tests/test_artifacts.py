@@ -143,7 +143,11 @@ def test_files_of_others_are_left_alone(name: str, overwrite: bool, tmp_path: Pa
 
 def test_what_a_kill_left_half_written_goes_unless_others_are_at_work(tmp_path: Path) -> None:
     opened(tmp_path).release()
-    half = [tmp_path / ".scores.parquet.1f.tmp", tmp_path / "parts" / ".00001.2e.tmp" / "00001.parquet"]
+    half = [
+        tmp_path / ".scores.parquet.1f.tmp",
+        tmp_path / "parts" / ".00001.2e.tmp" / "00001.parquet",
+        tmp_path / "data" / ".train.jsonl.3d.tmp",
+    ]
     for path in half:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("half")

@@ -207,7 +207,7 @@ def _tidy(folder: Path, manifest: Mapping[str, Any]) -> None:
 
 def _sweep(folder: Path) -> None:
     """Half-written files of a run that was killed."""
-    for left in (*folder.glob(".*.tmp"), *folder.glob("parts/.*.tmp")):
+    for left in (*folder.glob(".*.tmp"), *folder.glob("*/.*.tmp")):
         shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
