@@ -156,6 +156,11 @@ def test_the_rank_is_told_or_slurms(told, environment, rank) -> None:
         ((None, 2), {"SLURM_ARRAY_TASK_ID": "2"}, "rank is 2 and world size 2; wanted a rank of 0 to 1"),
         ((None, 4), {}, "neither SLURM_ARRAY_TASK_ID nor SLURM_PROCID is set; pass --rank"),
         ((None, 4), {"SLURM_ARRAY_TASK_ID": "1", "SLURM_PROCID": "1", "SLURM_NTASKS": "2"}, "pass --rank"),
+        (
+            (None, 16),
+            {"SLURM_ARRAY_TASK_ID": "7", "SLURM_ARRAY_TASK_MIN": "3", "SLURM_ARRAY_TASK_COUNT": "2"},
+            "this array has 2 tasks and the world size is 16; pass --rank",
+        ),
     ],
 )
 def test_a_rank_that_cannot_be_is_refused(told, environment, message: str) -> None:
