@@ -108,14 +108,14 @@ def test_duplicates_are_named_by_line_in_any_shards(write, corpora, rows, small_
         ]
 
 
-@pytest.mark.parametrize(("suffix", "line"), [("csv", 4), ("parquet", 3)])
+@pytest.mark.parametrize(("suffix", "line"), [("csv", 5), ("parquet", 3)])
 def test_duplicates_in_tables_are_named(suffix: str, line: int, corpora, rows, tmp_path: Path) -> None:
-    """In CSV by line, with the header as the first; in Parquet by row."""
+    """In CSV by line, with the header as the first, and a row of two; in Parquet by row."""
     import pyarrow as pa
     import pyarrow.csv
     import pyarrow.parquet as pq
 
-    table = pa.table({"id": ["a", "b", "a", "c"], "text": ["common1", "common2 rare1", "common3", "rare3"]})
+    table = pa.table({"id": ["a", "b", "a", "c"], "text": ["common1", "common2\nrare1", "common3", "rare3"]})
     path = tmp_path / f"pool.{suffix}"
     if suffix == "csv":
         pyarrow.csv.write_csv(table, path)
