@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 import gotd
 from gotd import ArtifactError, FitSettings, artifacts
@@ -147,6 +148,16 @@ def test_a_finished_run_is_returned_at_once(run, watched, monkeypatch: pytest.Mo
         monkeypatch.setattr(f"gotd.pipeline.{stage}", None)
     assert run() == first
     assert calls == []
+
+
+def test_a_potential_that_was_stepped_since_is_another(corpora, selector: Path, scored: Path, tmp_path: Path) -> None:
+    """As one that was corrected by the pass over a pool: what the fitted one scored is not its own."""
+    fitted = gotd.Potential.load(selector)
+    fitted.stepped(fitted.no_mass() + torch.arange(1.0, len(fitted.no_mass()) + 1)).save(tmp_path)
+    with pytest.raises(
+        ArtifactError, match=r"potential was '\w{16}' and is now '\w{16}'\. Pass --overwrite, or another"
+    ):
+        gotd.score(tmp_path, corpora.pool, scored, workers=1)
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from gotd.encoders.weights import ON_GPU
 from gotd.engine import Executor, Progress, Ran, check_executor, run, silent
 from gotd.errors import InputError, SettingsError
 from gotd.potential import FILE_NAME, Potential
+from gotd.potential_file import identity as identity_of
 from gotd.selection.methods.round_robin import Taken
 from gotd.selection.tokens import identity
 from gotd.stages.arithmetic import arithmetic_for, worker_count
@@ -105,7 +106,7 @@ def score(
     chosen = fields if isinstance(fields, Fields) else Fields(**{**remembered, **(fields or {})})
     files = find(pool)
     settings = {
-        "potential": fitted.settings.get("key"),
+        "potential": identity_of(potential),
         "fields": asdict(chosen),
         "on_error": on_error,
         "sources": None if sources is None else sorted(sources),

@@ -26,6 +26,7 @@ from gotd.corpus import Fields, plan
 from gotd.engine import Done, Executor, Progress, run, silent
 from gotd.errors import GotdError, InputError, SettingsError
 from gotd.potential import FILE_NAME, Potential
+from gotd.potential_file import identity as identity_of
 from gotd.selection.budget import Budget
 from gotd.selection.kept_share import KeptShare, kept_share
 from gotd.selection.ranking import Picked, Ranking, rank
@@ -131,7 +132,7 @@ def refine(
     asked, counts = before.manifest["settings"], before.manifest["counts"]
     settings = {
         **asked,
-        "potential": fitted.settings.get("key"),
+        "potential": identity_of(potential),
         "coarse": asked["potential"],
         "budget": str(budget),
         "shortlist": shortlist,
