@@ -24,6 +24,7 @@ from gotd.artifacts import MANIFEST, Artifact, open_artifact, read_json, release
 from gotd.corpus import Fields, Inputs, OnError, OutputFormat, Reject, RejectWriter, find
 from gotd.durable import linked
 from gotd.engine import Executor, Progress, check_executor, silent
+from gotd.potential import encoder_content
 from gotd.selection.duplicates import Mode
 from gotd.selection.mix import WarmUp
 from gotd.selection.tokens import identity
@@ -182,6 +183,7 @@ def select(
         "on_error": on_error,
         "format": format,
         **described(goals),
+        **encoder_content(settings.encoder, coarse),
     }
     files = {"candidates": find(candidates), **inputs_of(goals)}
     files |= {name: find(given) for name, given in (("reference", reference), ("held_out", held_out)) if given}

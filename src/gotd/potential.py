@@ -19,6 +19,8 @@ import torch
 from numpy.typing import NDArray
 
 from gotd.encoders import Encoder, fit_encoder, restore_encoder
+from gotd.encoders.local import file_digest
+from gotd.encoders.registry import EMBEDDED
 from gotd.encoders.weights import resolve_device
 from gotd.errors import InputError, SettingsError
 from gotd.potential_file import FILE_NAME, FORMAT, read, write
@@ -327,6 +329,23 @@ def encoder_for(spec: str, texts: Sequence[str], *, device: str = "auto", seed: 
     if spec and (Path(spec) / FILE_NAME).is_file():
         return Potential.load(spec, device=device).encoder
     return fit_encoder(spec, texts, device=device, seed=seed)
+
+
+def encoder_content(*specs: str | None) -> dict[str, Any]:
+    """What a manifest says besides of encoders in folders of this machine: another may lie there by the next run.
+
+    Returns:
+        `encoder_content`, a digest for each spec that leads to a folder; nothing where none does.
+    """
+    found: list[str] = []
+    for spec in filter(None, specs):
+        folder = next((Path(name) for name in (spec, spec.partition(":")[2]) if name and Path(name).is_dir()), None)
+        if folder is None or spec in EMBEDDED:
+            continue
+        fitted = folder / FILE_NAME
+        whole = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith(".")]
+        found.append(file_digest(*([fitted] if fitted.is_file() else whole)))
+    return {"encoder_content": found} if found else {}
 
 
 def _under(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

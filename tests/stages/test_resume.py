@@ -160,6 +160,17 @@ def test_a_potential_that_was_stepped_since_is_another(corpora, selector: Path, 
         gotd.score(tmp_path, corpora.pool, scored, workers=1)
 
 
+def test_an_encoder_that_was_made_anew_in_its_folder_is_another(corpora, selector: Path, tmp_path: Path) -> None:
+    """Its name is the same: what the one before has chosen is not taken for its choice."""
+    encoder, asked = tmp_path / "encoder", (corpora.pool, corpora.target, 5, tmp_path / "out")
+    shutil.copytree(selector, encoder)
+    first = gotd.select(*asked, encoder=str(encoder), workers=1)
+    assert gotd.select(*asked, encoder=str(encoder)) == first
+    gotd.fit(corpora.target, corpora.other, encoder, overwrite=True)
+    with pytest.raises(ArtifactError, match=r"encoder_content was \['\w{16}'\] and is now \['\w{16}'\]"):
+        gotd.select(*asked, encoder=str(encoder))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
