@@ -24,6 +24,7 @@ from gotd.artifacts import MANIFEST, Artifact, open_artifact, read_json, release
 from gotd.corpus import Fields, Inputs, OnError, OutputFormat, Reject, RejectWriter, find
 from gotd.durable import linked
 from gotd.engine import Executor, Progress, check_executor, silent
+from gotd.errors import InputError
 from gotd.potential import encoder_content
 from gotd.selection.duplicates import Mode
 from gotd.selection.mix import WarmUp
@@ -206,7 +207,7 @@ def select(
     with early_workers(files["candidates"], where, place, workers, executor):
         for name, chosen_by in fits.items():
             fit(target, seen, work / name, avoid=avoid, settings=chosen_by, target_fields=target_fields, **reading)
-        score(
+        scored = score(
             work / ("selector" if tiers is None else "coarse"),
             candidates,
             place,
@@ -217,6 +218,10 @@ def select(
             keep_embeddings=keep_embeddings,
             **reading,
             **working,
+        )
+    if scored.manifest["inputs"]["pool"] != inputs["candidates"]:
+        raise InputError(
+            "the candidates changed while they were read; once they are whole, run it again with --overwrite"
         )
     if tiers is not None:
         refined = refine(

@@ -127,6 +127,21 @@ def test_duplicates_in_tables_are_named(suffix: str, line: int, corpora, rows, t
     assert reject["message"].startswith(f'{path}:{line}: id "a" was there before')
 
 
+def test_a_pool_that_changes_between_fit_and_score_is_named(write, corpora, tmp_path: Path) -> None:
+    """As one that is still being written: the manifest would name the files as they were."""
+    pool = write("pool.jsonl", [{"text": f"common{i} rare{i}"} for i in range(40)])
+
+    def append(stage: str, *_: int) -> None:
+        if stage.startswith("reading"):
+            with open(pool, "a") as file:
+                file.write('{"text": "common1"}\n')
+
+    with pytest.raises(InputError, match="the candidates changed while they were read; once they are whole, run it ag"):
+        gotd.select(pool, corpora.target, 5, tmp_path / "out", workers=1, progress=append)
+    assert not (tmp_path / "out" / "manifest.json").exists()
+    assert len(gotd.select(pool, corpora.target, 5, tmp_path / "out", workers=1, overwrite=True)) == 5
+
+
 def test_rejects_of_the_target_are_told_and_not_counted(write, text, corpora, rows, tmp_path: Path) -> None:
     """They are no rows of the pool. A path with a space in it is a path."""
     target = write("my task.jsonl", [{"text": text(i, i % 2 == 0)} for i in range(20)] + [{"text": None}])
