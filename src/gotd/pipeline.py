@@ -25,7 +25,7 @@ from gotd.corpus import Fields, Inputs, OnError, OutputFormat, Reject, RejectWri
 from gotd.durable import linked
 from gotd.engine import Executor, Progress, check_executor, silent
 from gotd.errors import InputError
-from gotd.potential import encoder_content
+from gotd.potential import encoder_files
 from gotd.selection.duplicates import Mode
 from gotd.selection.mix import WarmUp
 from gotd.selection.tokens import identity
@@ -171,6 +171,7 @@ def select(
         check_place(kept, folder, overwrite)
     asked = {
         **asdict(settings),
+        **encoder_files(settings.encoder, *([] if tiers is None else [tiers.coarse])),
         "fields": asdict(where),
         "target_fields": asdict(target_fields) if target_fields else None,
         "budget": str(wanted),
@@ -184,7 +185,6 @@ def select(
         "on_error": on_error,
         "format": format,
         **described(goals),
-        **encoder_content(settings.encoder, coarse),
     }
     files = {"candidates": find(candidates), **inputs_of(goals)}
     files |= {name: find(given) for name, given in (("reference", reference), ("held_out", held_out)) if given}

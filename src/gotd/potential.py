@@ -331,21 +331,17 @@ def encoder_for(spec: str, texts: Sequence[str], *, device: str = "auto", seed: 
     return fit_encoder(spec, texts, device=device, seed=seed)
 
 
-def encoder_content(*specs: str | None) -> dict[str, Any]:
-    """What a manifest says besides of encoders in folders of this machine: another may lie there by the next run.
-
-    Returns:
-        `encoder_content`, a digest for each spec that leads to a folder; nothing where none does.
-    """
-    found: list[str] = []
-    for spec in filter(None, specs):
+def encoder_files(*specs: str) -> dict[str, Any]:
+    """For a manifest: of the specs that are folders of selectors or models, what is in them now; nothing of others."""
+    found = {}
+    for spec in map(str, specs):
         folder = next((Path(name) for name in (spec, spec.partition(":")[2]) if name and Path(name).is_dir()), None)
         if folder is None or spec in EMBEDDED:
             continue
-        fitted = folder / FILE_NAME
-        whole = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith(".")]
-        found.append(file_digest(*([fitted] if fitted.is_file() else whole)))
-    return {"encoder_content": found} if found else {}
+        selector = folder / FILE_NAME
+        model = (path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith("."))
+        found[spec] = file_digest(*([selector] if selector.is_file() else model))
+    return {"encoder_files": found} if found else {}
 
 
 def _under(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

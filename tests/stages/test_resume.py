@@ -167,7 +167,7 @@ def test_an_encoder_that_was_made_anew_in_its_folder_is_another(corpora, selecto
     first = gotd.select(*asked, encoder=str(encoder), workers=1)
     assert gotd.select(*asked, encoder=str(encoder)) == first
     gotd.fit(corpora.target, corpora.other, encoder, overwrite=True)
-    with pytest.raises(ArtifactError, match=r"encoder_content was \['\w{16}'\] and is now \['\w{16}'\]"):
+    with pytest.raises(ArtifactError, match=r"encoder of encoder_files was '\w{16}' and is now '\w{16}'"):
         gotd.select(*asked, encoder=str(encoder))
 
 

@@ -181,7 +181,7 @@ def _without_folders(value: Any) -> Any:
     if isinstance(value, list):
         return [_without_folders(one) for one in value]
     if isinstance(value, dict):
-        return {name: _without_folders(one) for name, one in value.items()}
+        return {_without_folders(name): _without_folders(one) for name, one in value.items()}
     if isinstance(value, str) and (PurePath(value).is_absolute() or value.startswith("~")):
         return PurePath(value).name
     return value

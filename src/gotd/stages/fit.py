@@ -21,7 +21,7 @@ from gotd.encoders import Encoder
 from gotd.encoders.weights import transport_device
 from gotd.engine import Progress, silent
 from gotd.errors import SettingsError, check_numbers
-from gotd.potential import Potential, encoder_content
+from gotd.potential import Potential, encoder_files
 from gotd.selection.methods import GOTD, Method, check_method, fit_method
 from gotd.selection.several import Wanted, accounts, fit_terms
 from gotd.stages.more import more_of
@@ -137,11 +137,11 @@ def fit(
     check_aims(chosen.method, goals)
     asked = {
         **asdict(chosen),
+        **encoder_files(chosen.encoder),
         "fields": asdict(where),
         "target_fields": asdict(where_target),
         "on_error": on_error,
         **described(goals),
-        **encoder_content(chosen.encoder),
     }
     files = {**inputs_of(goals), "reference": read_from}
     inputs = {name: [file.as_input for file in found] for name, found in files.items()}
