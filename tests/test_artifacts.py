@@ -118,6 +118,18 @@ def test_overwrite_starts_from_nothing(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {LOCK, STARTED}
 
 
+def test_overwrite_deletes_nothing_that_is_to_be_read(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    opened(out).finish({})
+    before = {path.name for path in out.iterdir()}
+    (tmp_path / "link").symlink_to(out)
+    for read in (out, out / MANIFEST, tmp_path / "link" / MANIFEST):
+        with pytest.raises(ArtifactError, match=f"--overwrite would delete {read}, which is to be read; pass another"):
+            open_artifact(out, "choose", SETTINGS, INPUTS, overwrite=True, reads=[read])
+        assert {path.name for path in out.iterdir()} == before
+    open_artifact(out, "choose", SETTINGS, INPUTS, overwrite=True, reads=["s3://bucket/pool.jsonl", "lsa", tmp_path])
+
+
 @pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize("name", ["thesis.tex", MANIFEST, STARTED])
 def test_files_of_others_are_left_alone(name: str, overwrite: bool, tmp_path: Path) -> None:
@@ -131,7 +143,11 @@ def test_files_of_others_are_left_alone(name: str, overwrite: bool, tmp_path: Pa
 
 def test_what_a_kill_left_half_written_goes_unless_others_are_at_work(tmp_path: Path) -> None:
     opened(tmp_path).release()
-    half = [tmp_path / ".scores.parquet.1f.tmp", tmp_path / "parts" / ".00001.2e.tmp" / "00001.parquet"]
+    half = [
+        tmp_path / ".scores.parquet.1f.tmp",
+        tmp_path / "parts" / ".00001.2e.tmp" / "00001.parquet",
+        tmp_path / "data" / ".train.jsonl.3d.tmp",
+    ]
     for path in half:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("half")

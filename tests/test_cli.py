@@ -5,6 +5,7 @@ docs/cli.md is made from the same help texts; to make it again: python tests/tes
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -306,6 +307,37 @@ def test_overwrite_of_choose_leaves_no_file_of_before(scored: Path, tmp_path: Pa
     assert "format was 'parquet' and is now 'jsonl'" in refused("choose", scored, "-k", "5docs", "-o", tmp_path / "out")
     done("choose", scored, "-k", "5docs", "-o", tmp_path / "out", "--overwrite")
     assert {path.name for path in (tmp_path / "out").glob("selected.*")} == {"selected.jsonl", "selected.arrow"}
+
+
+def test_score_takes_the_fields_of_the_fit_but_for_those_given(corpora, tmp_path: Path) -> None:
+    """One that is given back its usual value is given, too."""
+    short = tmp_path / "short.jsonl"
+    short.write_text('{"text": "short"}\n{"text": "and as short"}\n')
+    selector = tmp_path / "selector"
+    done("fit", "-r", corpora.other, "-t", corpora.target, "--min-chars", 10, "--text-per", "file", "-o", selector)
+    for flags, kept, per in (((), 1, "file"), (("--min-chars", 0), 2, "file"), (("--text-per", "line"), 1, "line")):
+        found = told("score", selector, short, "--workers", 1, *flags, "-o", tmp_path / str(flags))
+        assert (found["counts"]["scored"], found["settings"]["fields"]["text_per"]) == (kept, per)
+
+
+def test_overwrite_keeps_what_the_command_reads(corpora, tmp_path: Path) -> None:
+    """A folder given twice by mistake would cost hours of scoring."""
+    pool, target, out = (shutil.copy(corpora.other, tmp_path / "pool.jsonl"), corpora.target, tmp_path / "out")
+    done("fit", "-r", pool, "-t", target, "-o", out / "fit")
+    done("score", out / "fit", pool, "-o", out / "score", "--workers", 1)
+    done("choose", out / "score", "-k", "5docs", "-o", out / "choose")
+    said = "--overwrite would delete {}, which is to be read; pass another --output"
+    for folder, words in (
+        ("fit", ("score", out / "fit", pool)),
+        ("score", ("choose", out / "score", "-k", "5docs")),
+        ("choose", ("export", out / "choose", "--to", "trl")),
+    ):
+        before = sorted(path.name for path in (out / folder).iterdir())
+        assert said.format(out / folder) in refused(*words, "-o", out / folder, "--overwrite")
+        assert sorted(path.name for path in (out / folder).iterdir()) == before
+    inside = shutil.copy(pool, out / "fit" / "pool.jsonl")
+    for words in (("fit", "-r", inside, "-t", target), ("select", "--candidates", inside, "-t", target, "-k", "5docs")):
+        assert said.format(inside) in refused(*words, "-o", out / "fit", "--overwrite")
 
 
 @pytest.mark.parametrize("flags", [(), ("-k", "5docs", "--workers", 0), ("-k", "5docs", "--format", "csv")])

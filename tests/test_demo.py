@@ -18,6 +18,7 @@ import pytest
 from click.testing import CliRunner
 
 import gotd.demo
+from gotd import ArtifactError
 from gotd.cli import main
 from gotd.corpus import Document
 from gotd.demo import BUDGET, COMMON, RARE, Demo, demo_documents, run_demo
@@ -153,6 +154,13 @@ def test_the_command_gives_the_same_again(ran: Ran, tmp_path: Path) -> None:
     assert orjson.loads(found.stdout) == {"shares": ran.demo.shares, "folder": str(tmp_path / "gotd")}
     for part in ("pool.jsonl", "target.jsonl", "reference.jsonl", "gotd/selected.jsonl"):
         assert (tmp_path / part).read_bytes() == (ran.folder / part).read_bytes()
+
+
+def test_a_file_of_that_name_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "target.jsonl").write_text("mine")
+    with pytest.raises(ArtifactError, match=r"target\.jsonl is there already, and not from this demo; choose an empty"):
+        run_demo(tmp_path)
+    assert (tmp_path / "target.jsonl").read_text() == "mine"
 
 
 def test_another_seed_is_another_split() -> None:

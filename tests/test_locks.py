@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import gotd
 from gotd.artifacts import open_artifact
 from gotd.errors import ArtifactError
 from gotd.locks import LOCK, Lock
@@ -106,6 +107,26 @@ def test_two_threads_are_two_runs_and_one_after_another_is_one(tmp_path: Path) -
         threaded(lambda: Lock(tmp_path))
     second.release()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_stage_that_an_error_ended_holds_no_folder(corpora, tmp_path: Path) -> None:
+    """Though the error is kept, as a notebook keeps its last one: another thread or process may go on."""
+    errors: list[BaseException] = []
+    wrong = gotd.Fields(text="nowhere")
+
+    def fails() -> None:
+        for fields, call in (
+            (wrong, lambda out, fields: gotd.select(corpora.pool, corpora.target, 5, out, fields=fields, workers=1)),
+            (wrong, lambda out, fields: gotd.fit(corpora.target, corpora.pool, out, fields=fields)),
+        ):
+            with pytest.raises(gotd.InputError) as caught:
+                call(tmp_path / str(len(errors)), fields)
+            errors.append(caught.value)
+
+    threaded(fails)
+    assert len(errors) == 2
+    assert not list(tmp_path.glob(f"**/{LOCK}*"))
+    assert gotd.fit(corpora.target, corpora.pool, tmp_path / "1").quality.converged
 
 
 def test_a_lock_that_its_holder_took_away_is_taken_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

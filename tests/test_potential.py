@@ -15,6 +15,7 @@ import torch
 
 from gotd import ArtifactError, FitSettings, InputError, Potential
 from gotd.encoders.precomputed import Precomputed
+from gotd.potential import encoder_files
 from gotd.stages.fit import fitted
 from gotd.transport import SoftMin
 
@@ -231,3 +232,22 @@ def test_a_torn_save_leaves_the_old_file(potential: Potential, tmp_path: Path, m
     with pytest.raises(OSError, match="no space"):
         replace(potential, settings={}).save(tmp_path)
     assert (tmp_path / FILE).read_bytes() == before
+
+
+def test_encoders_in_folders_are_known_by_what_the_folders_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model that was trained on has the name that it had; what is embedded or on the hub has no folder."""
+    model = tmp_path / "model" / "inner"
+    model.mkdir(parents=True)
+    (model / "weights").write_text("one")
+    specs = (str(tmp_path / "model"), f"hf:{tmp_path / 'model'}")
+    first = encoder_files(*specs)["encoder_files"]
+    assert list(first) == list(specs)
+    assert encoder_files(*specs)["encoder_files"] == first
+    (model / "weights").write_text("two")
+    again = encoder_files(*specs)["encoder_files"]
+    assert not {first[spec] for spec in specs} & {again[spec] for spec in specs}
+    (tmp_path / "lsa").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert encoder_files("lsa", "hf:some/model", "sentence-transformers/other") == {}

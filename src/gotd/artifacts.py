@@ -33,6 +33,7 @@ WORKPLACES = ("parts", ".work", "checkpoints")
 _ASKED = {"kind", "settings", "inputs"}
 _READ_BY_PEOPLE = orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY
 _COMMAND: ContextVar[tuple[str, Mapping[str, Any]] | None] = ContextVar("command", default=None)
+_OPENED: ContextVar[list[Artifact] | None] = ContextVar("opened", default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,21 @@ class Artifact:
             self.lock.release()
 
 
+@contextmanager
+def released_by_errors() -> Iterator[None]:
+    """Around a stage: an error that ends it lets go of the folders it opened, though its traceback may live on."""
+    opened: list[Artifact] = []
+    token = _OPENED.set(opened)
+    try:
+        yield
+    except BaseException:
+        for artifact in opened:
+            artifact.release()
+        raise
+    finally:
+        _OPENED.reset(token)
+
+
 def open_artifact(
     folder: Path | str,
     kind: str,
@@ -87,6 +103,7 @@ def open_artifact(
     *,
     overwrite: bool = False,
     rank: int | None = None,
+    reads: Iterable[Path | str] = (),
 ) -> Artifact:
     """Start, resume, or find finished, the folder of a stage; no other run may write there meanwhile.
 
@@ -95,9 +112,11 @@ def open_artifact(
 
     Args:
         rank: which of several processes that work in the folder together this is.
+        reads: files and folders that the stage is going to read, whatever else a string may name.
 
     Raises:
-        ArtifactError: the folder was made with other settings or inputs, is not gotd's, or another run writes there.
+        ArtifactError: the folder was made with other settings or inputs, is not gotd's, or another run writes there;
+            or `overwrite` would delete what the stage reads.
     """
     path = Path(folder)
     if not is_text(str(path)):
@@ -110,7 +129,9 @@ def open_artifact(
         raise ArtifactError(f"{path} is a file; wanted a folder. Choose an empty or new one")
     if _earlier(path) is None and path.exists() and any(not _is_early(file.name) for file in path.iterdir()):
         raise ArtifactError(f"{path} holds files that gotd did not make; choose an empty or new folder")
-    if not overwrite and _is_whole(path, asked):
+    if overwrite:
+        _check_apart(path, reads)
+    elif _is_whole(path, asked):
         return Artifact(path, asked)
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -125,6 +146,8 @@ def open_artifact(
     except BaseException:
         artifact.release()
         raise
+    if (opened := _OPENED.get()) is not None:
+        opened.append(artifact)
     return artifact
 
 
@@ -155,6 +178,13 @@ def _begin(artifact: Artifact, *, overwrite: bool, alone: bool) -> None:
         artifact.release()
 
 
+def _check_apart(folder: Path, reads: Iterable[Path | str]) -> None:
+    """ArtifactError where what is read lies in the folder that would be emptied first."""
+    for one in reads:
+        if Path(one).exists() and Path(one).resolve().is_relative_to(folder.resolve()):
+            raise ArtifactError(f"--overwrite would delete {one}, which is to be read; pass another --output")
+
+
 def _is_early(name: str) -> bool:
     """What a run that was killed at its very beginning leaves."""
     return name.startswith(LOCK) or (name.startswith(f".{STARTED}.") and name.endswith(".tmp"))
@@ -178,7 +208,7 @@ def _tidy(folder: Path, manifest: Mapping[str, Any]) -> None:
 
 def _sweep(folder: Path) -> None:
     """Half-written files of a run that was killed."""
-    for left in (*folder.glob(".*.tmp"), *folder.glob("parts/.*.tmp")):
+    for left in (*folder.glob(".*.tmp"), *folder.glob("*/.*.tmp")):
         shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 

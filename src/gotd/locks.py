@@ -90,7 +90,8 @@ class Lock:
             os.close(handle)
 
     def __del__(self) -> None:
-        self.release()
+        if os is not None:  # as Python ends, modules go first; the system lets go of the lock
+            self.release()
 
 
 def _is_still(path: Path, handle: int) -> bool:

@@ -20,11 +20,11 @@ from typing import Any
 
 import orjson
 
-from gotd.artifacts import MANIFEST, Artifact, open_artifact, read_json
+from gotd.artifacts import MANIFEST, Artifact, open_artifact, read_json, released_by_errors
 from gotd.corpus import Fields, GivenFields, Inputs, OnError, OutputFormat, Reject, RejectWriter, fields_from, find
 from gotd.durable import linked
 from gotd.engine import Executor, Progress, check_executor, silent
-from gotd.errors import whole
+from gotd.errors import InputError, whole
 from gotd.potential import encoder_files
 from gotd.selection.duplicates import Mode
 from gotd.selection.mix import WarmUp
@@ -48,6 +48,7 @@ IN_DOMAIN = "in-domain"
 IN_DOMAIN_SOURCES = 3
 
 
+@released_by_errors()
 def select(
     candidates: Inputs,
     target: Targets,
@@ -192,7 +193,8 @@ def select(
     files = {"candidates": find(candidates), **inputs_of(goals)}
     files |= {name: find(given) for name, given in (("reference", reference), ("held_out", held_out)) if given}
     inputs = {name: [file.as_input for file in found] for name, found in files.items()}
-    artifact = open_artifact(folder, "select", asked, inputs, overwrite=overwrite)
+    reads = [*(file.path for found in files.values() for file in found), encoder, tokenizer or ""]
+    artifact = open_artifact(folder, "select", asked, inputs, overwrite=overwrite, reads=filter(None, reads))
     if artifact.finished is not None:
         return Selection.load(folder)
     work = folder / ".work"
@@ -209,7 +211,7 @@ def select(
     with early_workers(files["candidates"], where, place, workers, executor):
         for name, chosen_by in fits.items():
             fit(target, seen, work / name, avoid=avoid, settings=chosen_by, target_fields=where_target, **reading)
-        score(
+        scored = score(
             work / ("selector" if tiers is None else "coarse"),
             candidates,
             place,
@@ -220,6 +222,10 @@ def select(
             keep_embeddings=keep_embeddings,
             **reading,
             **working,
+        )
+    if scored.manifest["inputs"]["pool"] != inputs["candidates"]:
+        raise InputError(
+            "the candidates changed while they were read; once they are whole, run it again with --overwrite"
         )
     if tiers is not None:
         refined = refine(

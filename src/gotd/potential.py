@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from gotd.encoders import Encoder, fit_encoder, restore_encoder
 from gotd.encoders.local import file_digest
+from gotd.encoders.registry import EMBEDDED
 from gotd.encoders.weights import resolve_device
 from gotd.errors import InputError, SettingsError
 from gotd.potential_file import FILE_NAME, FORMAT, read, write
@@ -331,9 +332,15 @@ def encoder_for(spec: str, texts: Sequence[str], *, device: str = "auto", seed: 
 
 
 def encoder_files(*specs: str) -> dict[str, Any]:
-    """For a manifest: of the specs that are folders of selectors, what is in them now; nothing of others."""
-    files = {str(spec): Path(spec) / FILE_NAME for spec in specs if spec}
-    found = {spec: file_digest(file) for spec, file in files.items() if file.is_file()}
+    """For a manifest: of the specs that are folders of selectors or models, what is in them now; nothing of others."""
+    found = {}
+    for spec in map(str, specs):
+        folder = next((Path(name) for name in (spec, spec.partition(":")[2]) if name and Path(name).is_dir()), None)
+        if folder is None or spec in EMBEDDED:
+            continue
+        selector = folder / FILE_NAME
+        model = (path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith("."))
+        found[spec] = file_digest(*([selector] if selector.is_file() else model))
     return {"encoder_files": found} if found else {}
 
 

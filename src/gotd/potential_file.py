@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,12 @@ def write(folder: Path, about: Mapping[str, Any], tensors: Mapping[str, torch.Te
     written.write_bytes(content)
     settle(written, path)
     return path
+
+
+def identity(path: Path | str) -> str:
+    """16 hex digits of the content of the file, or of that in the folder: two potentials of one fit may differ."""
+    file = Path(path) / FILE_NAME if Path(path).is_dir() else Path(path)
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
 
 
 def read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import os
 import time
@@ -61,6 +62,51 @@ def test_a_name_that_looks_like_a_glob(tmp_path):
     assert names(find([str(tmp_path / "a[1].jsonl")])) == ["a[1].jsonl"]
 
 
+def test_a_folder_whose_name_looks_like_a_glob(tmp_path, monkeypatch):
+    """A glob in it, or one that is relative to it, means the folder itself."""
+    folder = tmp_path / "run[1]" / ".hidden"
+    folder.mkdir(parents=True)
+    (folder / "a.jsonl").write_bytes(LINE)
+    assert names(find([folder / "*.jsonl"])) == ["a.jsonl"]
+    monkeypatch.chdir(folder)
+    assert names(find(["*.jsonl"])) == names(find(["../.hidden/*"])) == names(find(["[a-c].jsonl"])) == ["a.jsonl"]
+
+
+def test_folders_behind_links_are_read_once(tmp_path):
+    """As globs read them; a link that leads back is no second folder."""
+    for name in ("pool", "disk2/more"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "disk2" / "more" / "b.jsonl").write_bytes(LINE)
+    (tmp_path / "pool" / "more").symlink_to(tmp_path / "disk2")
+    (tmp_path / "disk2" / "back").symlink_to(tmp_path / "pool")
+    assert names(find(tmp_path / "pool")) == names(find(tmp_path / "pool" / "*")) == ["b.jsonl"]
+    assert names(find(tmp_path)) == ["b.jsonl"]
+
+
+def test_what_cannot_be_looked_at_is_named(tmp_path, monkeypatch):
+    (tmp_path / "a.jsonl").symlink_to(tmp_path / "gone.jsonl")
+    with pytest.raises(InputError, match=r"a\.jsonl: cannot be opened \(No such file or directory\)\. Check path"):
+        find(tmp_path)
+    shut = tmp_path / "shut"
+    shut.mkdir()
+    look = os.scandir
+
+    def refused(path):
+        if path == str(shut):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return look(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    with pytest.raises(InputError, match=r"shut: cannot be opened \(Permission denied\)\. Check path and rights"):
+        find(tmp_path)
+
+
+def test_an_empty_path_is_not_this_folder():
+    """What a shell makes of a variable that is not set."""
+    with pytest.raises(InputError, match=r"an empty path names no file; .* Is a variable unset\?"):
+        find(["", "a.jsonl"])
+
+
 NAMES = [
     ("wiki.jsonl.zst", "wiki", "jsonl", "zst"),
     ("wiki.v1.JSONL.GZ", "wiki.v1", "jsonl", "gz"),
@@ -107,6 +153,9 @@ def test_remote_files():
         assert [file.path for file in files] == ["memory:///pool/a.jsonl", "memory:///pool/b.jsonl.gz"]
         assert find(["memory://pool/*.jsonl"]) == files[:1]
         assert find(["memory://pool/a.jsonl"]) == files[:1]
+        system.pipe({"/pool/a[1].jsonl": LINE, "/pool/a?.jsonl": LINE, "/pool/ab.jsonl": LINE})
+        for name in ("a[1].jsonl", "a?.jsonl"):
+            assert [file.path for file in find([f"memory://pool/{name}"])] == [f"memory:///pool/{name}"]
         assert files[0].digest.startswith("ukey:")
         assert (files[0].source, files[0].bytes) == ("a", 3 * len(LINE))
         items = [item for shard in plan(files, Fields(), 10) for item in read(shard, Fields())]

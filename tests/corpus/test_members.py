@@ -6,16 +6,18 @@ import gzip
 import random
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from io import BytesIO
 from itertools import accumulate, pairwise
 from pathlib import Path
 
+import fsspec
 import orjson
 import pytest
 import zstandard
 
-from gotd.corpus import Document, Fields, Reject, fetch, plan, rows_of
+from gotd.corpus import Document, Fields, Reject, fetch, find, plan, rows_of
+from gotd.corpus.members import members
 from gotd.corpus.streams import FEED
 
 LINES = [orjson.dumps({"id": f"d{i}", "text": "word " * (i % 7 + 1)}) + b"\n" for i in range(200)]
@@ -49,6 +51,14 @@ def bgzf(piece: bytes) -> bytes:
     body = packer.compress(piece) + packer.flush()
     head = b"\x1f\x8b\x08\x04" + bytes(5) + b"\xff\x06\x00BC\x02\x00" + struct.pack("<H", 25 + len(body))
     return head + body + struct.pack("<II", zlib.crc32(piece), len(piece))
+
+
+def seekable(pieces: list[bytes], checksums: bool) -> bytes:
+    """Frames and the table of them, as zstd's seekable format has it."""
+    frames, more = list(map(frame, pieces)), bytes(4) if checksums else b""
+    rows = b"".join(struct.pack("<II", len(one), len(piece)) + more for one, piece in zip(frames, pieces))
+    table = rows + struct.pack("<IB", len(pieces), 0x80 * checksums) + b"\xb1\xea\x92\x8f"
+    return b"".join(frames) + struct.pack("<II", 0x184D2A5E, len(table)) + table
 
 
 TOLD = pytest.mark.parametrize(
@@ -157,3 +167,41 @@ def test_a_file_that_changed_is_looked_at_again(make) -> None:
     after = plan([make("a.jsonl.zst", b"".join(reversed(packed)))], Fields(), 1)
     assert before[0].file.bytes == after[0].file.bytes
     assert [shard.start for shard in before] != [shard.start for shard in after]
+
+
+@pytest.fixture
+def store() -> Iterator[fsspec.AbstractFileSystem]:
+    system = fsspec.filesystem("memory")
+    yield system
+    system.rm("/seekable", recursive=True)
+
+
+@pytest.mark.parametrize("checksums", [False, True])
+def test_a_remote_file_with_a_table_is_cut_as_a_local_one(checksums, store, make, read_all) -> None:
+    content = seekable([piece for piece in cut(1) if piece], checksums)
+    store.pipe("/seekable/a.jsonl.zst", content)
+    (remote,), local = find("memory://seekable/a.jsonl.zst"), make("a.jsonl.zst", content)
+    assert members(remote.path, "zst") == members(local.path, "zst")
+    shards = plan([remote], Fields(), 500)
+    assert [(shard.start, shard.stop) for shard in shards] == [
+        (shard.start, shard.stop) for shard in plan([local], Fields(), 500)
+    ]
+    found = read_all(remote, shard_bytes=500)
+    assert found == read_all(local)
+    assert list(fetch(remote, [(found[150].position, 0)], Fields())) == [found[150]]
+
+
+@pytest.mark.parametrize("wrong", ["shorter", "longer", "none", "moved"])
+def test_a_table_that_does_not_list_the_whole_file_is_not_believed(wrong, store, read_all) -> None:
+    content = seekable([piece for piece in cut(2) if piece], checksums=False)
+    changed = {
+        "shorter": frame(LINES[0]) + content,
+        "longer": content[content.index(frame(LINES[0])[:4], 10) :],
+        "none": content[: -9 - 8 * content[-9] - 8],
+        "moved": content[:-9] + struct.pack("<I", 7) + content[-5:],
+    }
+    store.pipe("/seekable/a.jsonl.zst", changed[wrong])
+    (file,) = find("memory://seekable/a.jsonl.zst")
+    assert members(file.path, "zst") == []
+    assert len(plan([file], Fields(), 500)) == 1
+    assert len(read_all(file)) >= 150

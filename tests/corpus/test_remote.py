@@ -244,3 +244,83 @@ def test_a_read_that_fails_says_how_to_go_on(s3: Store, monkeypatch: pytest.Monk
         monkeypatch.setattr(type(file._raw), "read", lambda *_: (_ for _ in ()).throw(TimeoutError("timed out")))
         with pytest.raises(InputError, match=r"a\.jsonl: cannot be read \(TimeoutError: timed out\).*it goes on"):
             file.read(1)
+
+
+@dataclass
+class Web:
+    """A plain web server of one file, without ETags.
+
+    Attributes:
+        url: of the folder.
+        content: of every file there.
+        modified: when it last changed.
+        size_told: whether it says how long the file is, and gives parts of it.
+    """
+
+    url: str = ""
+    content: bytes = JSONL
+    modified: str = "Sat, 01 Aug 2026 10:00:00 GMT"
+    size_told: bool = True
+
+
+@pytest.fixture
+def web() -> Iterator[Web]:
+    pytest.importorskip("aiohttp")
+    served = Web()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.answer()
+
+        def do_GET(self) -> None:
+            self.wfile.write(self.answer())
+
+        def answer(self) -> bytes:
+            part, (_, _, asked) = served.content, self.headers.get("Range", "").partition("=")
+            if asked and served.size_told:
+                start, stop = (int(number) for number in asked.split("-"))
+                part = part[start : stop + 1]
+                self.send_response(206)
+                self.send_header("Content-Range", f"bytes {start}-{start + len(part) - 1}/{len(served.content)}")
+            else:
+                self.send_response(200)
+            if served.size_told:
+                self.send_header("Content-Length", str(len(part)))
+            self.send_header("Last-Modified", served.modified)
+            self.end_headers()
+            return part
+
+        def log_message(self, *_: object) -> None:
+            """Nothing is said."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    Thread(target=server.serve_forever, daemon=True).start()
+    served.url = f"http://127.0.0.1:{server.server_port}/files"
+    yield served
+    fsspec.get_filesystem_class("http").clear_instance_cache()
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("size_told", [True, False])
+def test_a_link_to_download_is_read_and_fetched(web: Web, size_told: bool) -> None:
+    """As a browser copies it; and where the server tells no size, and so gives no parts, from the start."""
+    web.size_told = size_told
+    (file,) = find(f"{web.url}/a.jsonl?download=true")
+    assert (file.source, file.format, file.bytes) == ("a", "jsonl", len(JSONL) if size_told else None)
+    shards = plan([file], Fields(), 1000)
+    assert len(shards) > 9 if size_told else len(shards) == 1
+    documents = [item for shard in shards for item in read(shard, Fields())]
+    assert [document.id for document in documents] == [row["id"] for row in ROWS]
+    assert list(fetch(file, [(documents[150].position, 0)], Fields())) == [documents[150]]
+
+
+def test_a_file_on_the_web_that_changed_is_another(web: Web) -> None:
+    """Where there is no ETag, by its size or its time: what was scored of the old one is not taken for the new."""
+    digests = [find(f"{web.url}/a.jsonl")[0].digest for _ in range(2)]
+    web.modified = "Sat, 01 Aug 2026 10:00:01 GMT"
+    digests.append(find(f"{web.url}/a.jsonl")[0].digest)
+    web.content = JSONL + b"\n"
+    digests.append(find(f"{web.url}/a.jsonl")[0].digest)
+    assert digests[0] == digests[1]
+    assert len(set(digests)) == 3

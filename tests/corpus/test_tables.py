@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -14,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gotd.corpus import Document, Fields, find, plan, read
+from gotd.corpus import Document, Fields, fetch, find, plan, read
 from gotd.errors import InputError
 
 
@@ -159,6 +161,51 @@ def test_parquet_types_that_json_lacks(parquet, read_all):
         "deep": {"a": [1, None]},
         "span": "0:00:05",
     }
+
+
+WITHOUT_PANDAS = """
+import sys
+from gotd.engine.processes import _NoPandas
+sys.meta_path.insert(0, _NoPandas)
+from gotd.corpus import Fields, find, plan, read
+for item in read(plan(find(sys.argv[1]), Fields())[0], Fields()):
+    sys.stdout.buffer.write(item.record + b"\\n")
+"""
+
+
+def test_times_of_nanoseconds_are_the_same_with_pandas_and_without(parquet, read_all):
+    """A worker does without pandas, and whoever fetches what it scored may have it."""
+    exact, finer = 1_700_000_000_123_456_000, 1_700_000_000_000_000_001
+    times = pa.array([exact, finer], pa.timestamp("ns"))
+    columns = {
+        "text": ["a", "b"],
+        "zoned": times.cast(pa.timestamp("ns", "Europe/Berlin")),
+        "took": pa.array([86_400_000_000_000, 1], pa.duration("ns")),
+        "of_day": pa.array([1000, 1], pa.time64("ns")),
+        "nested": pa.array([[{"at": exact}], [{"at": finer}]], pa.list_(pa.struct([("at", pa.timestamp("ns"))]))),
+        "map": pa.array([[("k", exact)], []], pa.map_(pa.string(), pa.timestamp("ns"))),
+    }
+    file = parquet(columns)
+    first, second = (orjson.loads(item.record) for item in read_all(file))
+    assert first == {
+        "text": "a",
+        "zoned": "2023-11-14T23:13:20.123456+01:00",
+        "took": "1 day, 0:00:00",
+        "of_day": "00:00:00.000001",
+        "nested": [{"at": "2023-11-14T22:13:20.123456"}],
+        "map": [["k", "2023-11-14T22:13:20.123456"]],
+    }
+    assert second["zoned"] == "2023-11-14 23:13:20.000000001+0100"
+    assert (second["took"], second["of_day"], second["map"]) == ("1", "00:00:00.000000001", [])
+    said = subprocess.run([sys.executable, "-c", WITHOUT_PANDAS, file.path], capture_output=True, check=True)
+    assert said.stdout.splitlines() == [item.record for item in read_all(file)]
+
+
+def test_a_type_that_arrow_takes_no_rows_of_is_sampled_and_fetched(parquet, read_all):
+    file = parquet({"text": pa.array(["a", "b", "c"], pa.string_view())})
+    found = read_all(file)
+    assert [item.text for item in found] == ["a", "b", "c"]
+    assert list(fetch(file, [(1, 0)], Fields())) == [found[1]]
 
 
 def test_parquet_vectors(parquet, read_all):

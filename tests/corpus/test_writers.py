@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import resource
+from hashlib import sha256
 
 import orjson
 import pyarrow.parquet as pq
@@ -171,3 +173,30 @@ def test_rejects_of_a_failed_run_leave_the_old_file(tmp_path):
         fail()
     assert path.read_text() == ""
     assert list(tmp_path.iterdir()) == [path]
+
+
+def fill(folder, form, rows):
+    """Write so many rows of a form, or rejects."""
+    texts = [sha256(b"%d" % i).hexdigest() for i in range(rows)]
+    if form == "rejects":
+        with RejectWriter(folder / "rejects.jsonl") as rejects:
+            for text in texts:
+                rejects.write(Reject("f", 1, "r", text, ""))
+    else:
+        with open_writer(folder, form) as records:
+            for text in texts:
+                records.write(b'{"text":"%b"}' % text.encode(), {})
+
+
+@pytest.mark.parametrize("form", ["jsonl", "jsonl.zst", "parquet", "rejects"])
+@pytest.mark.parametrize("rows", [5, 2000])
+def test_a_disk_that_fills_up_is_left_as_it_was(tmp_path, form, rows):
+    """While rows are written, or only as the last are flushed: the half file would take the room that is wanted."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            fill(tmp_path, form, rows)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []

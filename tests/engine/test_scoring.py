@@ -125,6 +125,14 @@ def test_ranks_exclude_their_like_and_a_run_alone(corpora, selector: Path, tmp_p
     gotd.score(selector, corpora.pool, out, rank=Rank(1, 2), workers=1)
 
 
+def test_a_rank_deletes_nothing_of_the_others(corpora, selector: Path, tmp_path: Path) -> None:
+    gotd.score(selector, corpora.pool, tmp_path, rank=Rank(0, 2), workers=1)
+    done = sorted((tmp_path / "parts").iterdir())
+    with pytest.raises(SettingsError, match="--overwrite would delete what other ranks have scored"):
+        gotd.score(selector, corpora.pool, tmp_path, rank=Rank(1, 2), workers=1, overwrite=True)
+    assert sorted((tmp_path / "parts").iterdir()) == done
+
+
 @pytest.mark.parametrize(
     ("told", "environment", "rank"),
     [
@@ -148,6 +156,11 @@ def test_the_rank_is_told_or_slurms(told, environment, rank) -> None:
         ((None, 2), {"SLURM_ARRAY_TASK_ID": "2"}, "rank is 2 and world size 2; wanted a rank of 0 to 1"),
         ((None, 4), {}, "neither SLURM_ARRAY_TASK_ID nor SLURM_PROCID is set; pass --rank"),
         ((None, 4), {"SLURM_ARRAY_TASK_ID": "1", "SLURM_PROCID": "1", "SLURM_NTASKS": "2"}, "pass --rank"),
+        (
+            (None, 16),
+            {"SLURM_ARRAY_TASK_ID": "7", "SLURM_ARRAY_TASK_MIN": "3", "SLURM_ARRAY_TASK_COUNT": "2"},
+            "this array has 2 tasks and the world size is 16; pass --rank",
+        ),
     ],
 )
 def test_a_rank_that_cannot_be_is_refused(told, environment, message: str) -> None:

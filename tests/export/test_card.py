@@ -66,6 +66,15 @@ def test_a_source_cannot_break_the_table(choose_all, text, tmp_path: Path) -> No
     assert r"| a\|b \<i\> \`x\` | 4 | 4 | not stated |" in card
 
 
+def test_the_folder_of_an_encoder_is_left_out(corpora, selector: Path, tmp_path: Path) -> None:
+    """The settings name it, and what it holds by its name."""
+    found = select(corpora.pool, corpora.target, 3, tmp_path / "sel", encoder=str(selector), workers=1)
+    assert str(selector) in found.manifest["settings"]["encoder_files"]
+    card = (export_selection(found, "trl", tmp_path / "out").folder / "README.md").read_text()
+    assert str(selector) not in card
+    assert f"encoder: {selector.name}" in card
+
+
 def test_another_method_is_not_called_transport(corpora, tmp_path: Path) -> None:
     found = select(corpora.pool, corpora.target, 3, tmp_path / "sel", method="random", workers=1)
     card = (export_selection(found, "trl", tmp_path / "out").folder / "README.md").read_text()

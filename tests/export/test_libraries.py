@@ -43,6 +43,16 @@ def test_datasets_loads_the_folder(shape: str, to: str, tmp_path: Path, request:
         assert loaded["train"]["text"] == [one.text for one in wanted]
 
 
+def test_datasets_loads_licences_that_begin_late(choose_all, text, tmp_path: Path) -> None:
+    """It takes the columns of JSONL from the first ten megabytes."""
+    long = {"id": "long", "text": text(0, True) + "." * 11_000_000}
+    found = choose_all(pool=[long, {"id": "last", "text": "nothing alike", "license": "mit"}])
+    assert [one.id for one in chosen(found)] == ["long", "last"]
+    exported = export_selection(found, "trl", tmp_path / "out")
+    loaded = datasets.load_dataset(str(exported.folder / "data"))["train"]
+    assert loaded["license"] == ["not stated", "mit"]
+
+
 @pytest.mark.parametrize("shape", ["texts", "chats"])
 def test_trl_trains_by_the_config(
     shape: str, tiny: Path, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch

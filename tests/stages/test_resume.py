@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 import gotd
 from gotd import ArtifactError, FitSettings, artifacts
@@ -147,6 +148,27 @@ def test_a_finished_run_is_returned_at_once(run, watched, monkeypatch: pytest.Mo
         monkeypatch.setattr(f"gotd.pipeline.{stage}", None)
     assert run() == first
     assert calls == []
+
+
+def test_a_potential_that_was_stepped_since_is_another(corpora, selector: Path, scored: Path, tmp_path: Path) -> None:
+    """As one that was corrected by the pass over a pool: what the fitted one scored is not its own."""
+    fitted = gotd.Potential.load(selector)
+    fitted.stepped(fitted.no_mass() + torch.arange(1.0, len(fitted.no_mass()) + 1)).save(tmp_path)
+    with pytest.raises(
+        ArtifactError, match=r"potential was '\w{16}' and is now '\w{16}'\. Pass --overwrite, or another"
+    ):
+        gotd.score(tmp_path, corpora.pool, scored, workers=1)
+
+
+def test_an_encoder_that_was_made_anew_in_its_folder_is_another(corpora, selector: Path, tmp_path: Path) -> None:
+    """Its name is the same: what the one before has chosen is not taken for its choice."""
+    encoder, asked = tmp_path / "encoder", (corpora.pool, corpora.target, 5, tmp_path / "out")
+    shutil.copytree(selector, encoder)
+    first = gotd.select(*asked, encoder=str(encoder), workers=1)
+    assert gotd.select(*asked, encoder=str(encoder)) == first
+    gotd.fit(corpora.target, corpora.other, encoder, overwrite=True)
+    with pytest.raises(ArtifactError, match=r"encoder of encoder_files was '\w{16}' and is now '\w{16}'"):
+        gotd.select(*asked, encoder=str(encoder))
 
 
 @pytest.mark.parametrize(

@@ -252,6 +252,23 @@ def test_candidates_that_give_away_the_test_are_rejected(corpora, write, rows, t
     assert found.manifest["contamination"] == {"texts": 2, "unchecked": 1}
 
 
+def test_files_that_changed_since_the_last_run_are_read_again(write, selector: Path, tmp_path: Path) -> None:
+    """In one process, as in a notebook: what the last run had read of them is not this one's."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    text = " ".join(f"common{i}" for i in range(14))
+    pool, tokenizer = write("pool.jsonl", [{"text": text}, {"text": "common1 common2"}]), tmp_path / "tokenizer.json"
+    for run, (held_out, rejects, tokens) in enumerate([("other words", {}, [1, 1]), (text, {"contaminated": 1}, [2])]):
+        test = write("test.jsonl", [{"text": held_out}])
+        made = Tokenizer(models.WordLevel({"a": 0}, unk_token="a"))
+        if run:
+            made.pre_tokenizer = pre_tokenizers.Whitespace()
+        made.save(str(tokenizer))
+        how = {"held_out": test, "tokenizer": str(tokenizer), "executor": "inline"}
+        found = gotd.score(selector, pool, tmp_path / str(run), **how)
+        assert (found.manifest["rejects"], found.to_arrow()["tokens"].to_pylist()) == (rejects, tokens)
+
+
 def test_a_held_out_row_that_cannot_be_read_is_named(corpora, write, tmp_path: Path) -> None:
     """To skip it, as a bad candidate is, would leave it out of the test without a word."""
     test = write("test.jsonl", [{"text": "fine words of a test"}, {"text": " "}])

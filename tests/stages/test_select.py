@@ -110,14 +110,14 @@ def test_duplicates_are_named_by_line_in_any_shards(write, corpora, rows, small_
         ]
 
 
-@pytest.mark.parametrize(("suffix", "line"), [("csv", 4), ("parquet", 3)])
+@pytest.mark.parametrize(("suffix", "line"), [("csv", 5), ("parquet", 3)])
 def test_duplicates_in_tables_are_named(suffix: str, line: int, corpora, rows, tmp_path: Path) -> None:
-    """In CSV by line, with the header as the first; in Parquet by row."""
+    """In CSV by line, with the header as the first, and a row of two; in Parquet by row."""
     import pyarrow as pa
     import pyarrow.csv
     import pyarrow.parquet as pq
 
-    table = pa.table({"id": ["a", "b", "a", "c"], "text": ["common1", "common2 rare1", "common3", "rare3"]})
+    table = pa.table({"id": ["a", "b", "a", "c"], "text": ["common1", "common2\nrare1", "common3", "rare3"]})
     path = tmp_path / f"pool.{suffix}"
     if suffix == "csv":
         pyarrow.csv.write_csv(table, path)
@@ -127,6 +127,21 @@ def test_duplicates_in_tables_are_named(suffix: str, line: int, corpora, rows, t
     (reject,) = rows(found.folder / "rejects.jsonl")
     assert (reject["reason"], reject["row"]) == ("duplicate-id", line)
     assert reject["message"].startswith(f'{path}:{line}: id "a" was there before')
+
+
+def test_a_pool_that_changes_between_fit_and_score_is_named(write, corpora, tmp_path: Path) -> None:
+    """As one that is still being written: the manifest would name the files as they were."""
+    pool = write("pool.jsonl", [{"text": f"common{i} rare{i}"} for i in range(40)])
+
+    def append(stage: str, *_: int) -> None:
+        if stage.startswith("reading"):
+            with open(pool, "a") as file:
+                file.write('{"text": "common1"}\n')
+
+    with pytest.raises(InputError, match="the candidates changed while they were read; once they are whole, run it ag"):
+        gotd.select(pool, corpora.target, 5, tmp_path / "out", workers=1, progress=append)
+    assert not (tmp_path / "out" / "manifest.json").exists()
+    assert len(gotd.select(pool, corpora.target, 5, tmp_path / "out", workers=1, overwrite=True)) == 5
 
 
 def test_rejects_of_the_target_are_told_and_not_counted(write, text, corpora, rows, tmp_path: Path) -> None:

@@ -23,21 +23,26 @@ def gathered(command: Callable[..., None]) -> Callable[..., None]:
             given[name] = [Target.parse(text) for text in given[name]]
         if "method_options" in given:
             given["method_options"] = _named_values(given["method_options"])
-        names = {
-            "text": "text_field",
-            "id": "id_field",
-            "source": "source_field",
-            "embedding": "embedding_field",
-        }
-        parts = {name: given.pop(option) for name, option in names.items()}
-        parts |= {name: given.pop(name) for name in ("chunk_chars", "min_chars", "text_per")}
-        fields = given["fields"] = Fields(**parts)
+        fields = given["fields"] = Fields(**field_parts(given))
         if "target_text_field" in given:
             text = given.pop("target_text_field")
             given["target_fields"] = None if text is None else replace(fields.of_target(), text=text)
         command(**given)
 
     return run
+
+
+def field_parts(given: dict[str, Any]) -> dict[str, Any]:
+    """Take the flags about fields out of those given: what they say of `Fields`, where they say anything."""
+    names = {
+        "text": "text_field",
+        "id": "id_field",
+        "source": "source_field",
+        "embedding": "embedding_field",
+    }
+    parts = {name: given.pop(option) for name, option in names.items()}
+    parts |= {name: given.pop(name) for name in ("chunk_chars", "min_chars", "text_per")}
+    return {name: value for name, value in parts.items() if value is not None}
 
 
 def warmed_up(command: Callable[..., None]) -> Callable[..., None]:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from gotd.cli import options as opt
-from gotd.cli.arguments import fit_settings_of, gathered, warmed_up
+from gotd.cli.arguments import field_parts, fit_settings_of, gathered, warmed_up
 from gotd.cli.output import ended, print_json
 
 
@@ -123,7 +123,7 @@ def fit(as_json: bool, **given: Any) -> None:
 @click.command()
 @click.argument("selector", type=click.Path(path_type=Path))
 @click.argument("pool", nargs=-1, required=True, shell_complete=opt.files)
-@opt.chain(opt.output, opt.fields, opt.held_out, opt.tokenizer, opt.embeddings, opt.on_error)
+@opt.chain(opt.output, opt.fields_over_fit, opt.held_out, opt.tokenizer, opt.embeddings, opt.on_error)
 @opt.chain(opt.workers, opt.executor, opt.ranks, opt.device)
 @click.option(
     "--polish",
@@ -132,7 +132,6 @@ def fit(as_json: bool, **given: Any) -> None:
     help="Corrections by whole passes, where the pool is the reference.",
 )
 @opt.chain(opt.overwrite, opt.json)
-@gathered
 def score(
     as_json: bool, selector: Path, pool: tuple[str, ...], rank: int | None, world_size: int | None, **given: Any
 ) -> None:
@@ -142,13 +141,12 @@ def score(
     from gotd.stages.early import early_workers
     from gotd.stages.ranks import Rank
 
-    default, fields = asdict(Fields()), given["fields"]
+    given["fields"] = field_parts(given)
     given["held_out"] = list(given["held_out"]) or None
-    given["fields"] = {k: v for k, v in asdict(fields).items() if v != default[k]}
     mine = Rank.of(rank, world_size)
     files = find(list(pool), digest=False) if selector.exists() else []  # what `score` refuses starts no worker
     where = (given["output"], given["workers"], given["executor"])
-    with progress_bar() as progress, early_workers(files, fields, *where):
+    with progress_bar() as progress, early_workers(files, Fields(**given["fields"]), *where):
         from gotd.stages.score import score  # which imports torch, as the workers do meanwhile
 
         found = score(selector, list(pool), rank=mine, progress=progress, **given)

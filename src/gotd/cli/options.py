@@ -211,24 +211,41 @@ record_format = click.option(
     show_default=True,
     help="Of the selected records.",
 )
-fields = chain(
-    click.option(
-        "--text-field",
-        help='Field or template such as "{title}\\n{abstract}".  [default: text, content, ...]',
-    ),
-    click.option("--id-field", help="Field with the id.  [default: id, or one made from the content]"),
-    click.option("--source-field", help="Field with the domain.  [default: the file's name]"),
-    click.option("--embedding-field", help="Field with a vector, instead of an encoder."),
-    click.option("--chunk-chars", type=int, help="Join texts and cut them into pieces of this length (paper: 1000)."),
-    click.option("--min-chars", default=0, show_default=True, help="Reject shorter documents."),
-    click.option(
-        "--text-per",
-        type=click.Choice(["line", "file"]),
-        default="line",
-        show_default=True,
-        help="Whether a .txt file holds a document a line or is one.",
-    ),
-)
+
+
+def _reading(of_fit: bool) -> Callable[[Command], Command]:
+    """The flags about fields; none has a default of its own where those of a fit hold."""
+
+    def default(said: str) -> str:
+        return f"[default: {'as in the fit' if of_fit else said}]"
+
+    return chain(
+        click.option(
+            "--text-field",
+            help=f'Field or template such as "{{title}}\\n{{abstract}}".  {default("text, content, ...")}',
+        ),
+        click.option("--id-field", help=f"Field with the id.  {default('id, or one made from the content')}"),
+        click.option("--source-field", help="Field with the domain.  " + default("the file's name")),
+        click.option("--embedding-field", help="Field with a vector, instead of an encoder."),
+        click.option(
+            "--chunk-chars", type=int, help="Join texts and cut them into pieces of this length (paper: 1000)."
+        ),
+        click.option(
+            "--min-chars",
+            type=int,
+            default=None if of_fit else 0,
+            help=f"Reject shorter documents.  {default('0')}",
+        ),
+        click.option(
+            "--text-per",
+            type=click.Choice(["line", "file"]),
+            default=None if of_fit else "line",
+            help=f"Whether a .txt file holds a document a line or is one.  {default('line')}",
+        ),
+    )
+
+
+fields, fields_over_fit = _reading(of_fit=False), _reading(of_fit=True)
 target_text = click.option("--target-text-field", help="--text-field of the target.  [default: the pool's]")
 
 

@@ -8,9 +8,12 @@ the next, so one bad line costs one line.
 from __future__ import annotations
 
 import csv
+from array import array
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 
 import numpy as np
@@ -88,6 +91,16 @@ def delimited_batches(file: File, fields: Fields) -> Iterator[Batch | Item]:
             yield broken(file, broken_row.line - 1, broken_row.stream)
         if len(batch) < BATCH_ROWS:
             return
+
+
+@lru_cache(maxsize=1)
+def row_lines(file: File) -> Sequence[int]:
+    """The 1-based line at which each row after the header begins; of a broken file, up to the break."""
+    found = array("q")
+    with suppress(_BrokenRow):
+        for row in _rows(file, _Lines(file)):
+            found.append(row.line)
+    return found[1:]
 
 
 class _BrokenRow(Exception):

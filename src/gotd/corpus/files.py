@@ -10,11 +10,10 @@ import hashlib
 import os
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
-from glob import has_magic
-from typing import Any, Literal
+from glob import escape, has_magic
+from typing import Any, Literal, NoReturn
 
 import fsspec
 
@@ -78,6 +77,8 @@ def find(inputs: Inputs, digest: bool = True) -> list[File]:
     paths: dict[str, Any] = {}
     several = [inputs] if isinstance(inputs, (str, os.PathLike)) else inputs
     for given in (os.fspath(one) for one in several):
+        if not given:
+            raise InputError("an empty path names no file; pass a file, folder, glob or URL. Is a variable unset?")
         system, path = _system(given)
         for found in _expand(system, path, given):
             paths[_full_path(system, found)] = system
@@ -89,6 +90,8 @@ def find(inputs: Inputs, digest: bool = True) -> list[File]:
 
 def split_name(path: str) -> tuple[str, Format, Compression | None] | None:
     """A path's source, format and compression, read off its suffixes; None for a foreign one."""
+    if path.startswith(("http://", "https://")):
+        path = path.partition("?")[0].partition("#")[0]
     stem, suffix = os.path.splitext(path.rstrip("/").rpartition("/")[2])
     compression = _COMPRESSIONS.get(suffix.lower())
     if compression is not None:
@@ -123,8 +126,11 @@ def _expand(system: Any, path: str, given: str) -> list[str]:
     if there == "directory":
         found, root = _below(system, path, given), path
     elif has_magic(path):
-        root = path[: min(path.find(sign) for sign in "*?[" if sign in path)].rpartition("/")[0]
-        if "://" in given:
+        if _is_local(system):
+            root = _literal(path)
+            path = escape(root) + path[len(root) :]
+        else:
+            root = path[: min(path.find(sign) for sign in "*?[" if sign in path)].rpartition("/")[0]
             kind(system, root, given)  # a glob finds nothing in a bucket that is not there, and does not say so
         found = [inner for hit in system.glob(path) for inner in _below(system, hit, given)]
     else:
@@ -140,15 +146,45 @@ def _expand(system: Any, path: str, given: str) -> list[str]:
 
 def _kind(system: Any, path: str, given: str) -> str | None:
     """`file` or `directory`; None for nothing, which may be a glob."""
-    if "://" in given:
-        return None if has_magic(path) else kind(system, path, given)
-    return "file" if system.isfile(path) else "directory" if system.isdir(path) else None
+    if "://" in given and not has_magic(path):
+        return kind(system, path, given)
+    if system.isfile(path):
+        return "file"
+    return "directory" if _is_local(system) and system.isdir(path) else None
+
+
+def _literal(path: str) -> str:
+    """The longest beginning of a local glob that is a folder: what looks like a sign in it is part of a name."""
+    while not os.path.isdir(path):
+        path = os.path.dirname(path)
+    return path
 
 
 def _below(system: Any, path: str, given: str) -> list[str]:
-    with reaching(given) if "://" in given else nullcontext():
+    if _is_local(system):
+        return _walked(path) if os.path.isdir(path) else [path]
+    with reaching(given):
         found: list[str] = system.find(path)
         return found
+
+
+def _walked(folder: str) -> list[str]:
+    """The files below a local folder, through links too, but no folder twice."""
+    found: list[str] = []
+    seen: set[tuple[int, int]] = set()
+    for inner, folders, names in os.walk(folder, followlinks=True, onerror=_unreadable):
+        state = os.stat(inner)
+        if (state.st_dev, state.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((state.st_dev, state.st_ino))
+        folders.sort()
+        found += (os.path.join(inner, name) for name in names)
+    return found
+
+
+def _unreadable(error: OSError) -> NoReturn:
+    raise InputError(f"{error.filename}: cannot be opened ({error.strerror}). Check path and rights.") from error
 
 
 def _hidden(path: str, root: str) -> bool:
@@ -157,14 +193,25 @@ def _hidden(path: str, root: str) -> bool:
 
 
 def _full_path(system: Any, path: str) -> str:
-    if "file" in system.protocol:
+    if _is_local(system):
         return os.path.abspath(path)
     return str(system.unstrip_protocol(path))
 
 
+def _is_local(system: Any) -> bool:
+    return "file" in system.protocol
+
+
 def _file(path: str, system: Any, digest: bool) -> File:
     source, form, compression = _named(path)
-    size = system.info(path).get("size")
+    if _is_local(system):
+        try:
+            size = os.stat(path).st_size
+        except OSError as error:  # a link that leads nowhere
+            _unreadable(error)
+    else:
+        with reaching(path):
+            size = system.info(path).get("size")
     if form == "jsonl":
         _refuse_array(path, compression)
     return File(path, form, compression, source, size, _digest(path, system) if digest else "")

@@ -4,7 +4,8 @@
     gzip   the blocks of BGZF (`bgzip`), each of which states its own size
 
 Both are read off headers, without decompressing. Of other gzip files only decompressing would tell, and one member,
-which is what `gzip` and `zstd` write by themselves, has no midst to begin at.
+which is what `gzip` and `zstd` write by themselves, has no midst to begin at. A look at each header of a
+remote file would fetch the whole; the table at the end of zstd's seekable format tells all at once.
 """
 
 from __future__ import annotations
@@ -12,11 +13,16 @@ from __future__ import annotations
 import os
 from bisect import bisect_right
 from functools import lru_cache
+from itertools import accumulate
 from typing import BinaryIO
 
 import zstandard
 
+from gotd.corpus.remote import fingerprint, ranges, reaching, system_of
+from gotd.errors import InputError
+
 _ZSTD, _SKIPPABLE, _BLOCK_HEADER = b"\x28\xb5\x2f\xfd", range(0x184D2A50, 0x184D2A60), 3
+_TABLE, _FOOTER = 0x184D2A5E, b"\xb1\xea\x92\x8f"  # zstd's contrib/seekable_format
 _LONGEST_HEADER = 18  # bytes of a frame, by the format
 _GZIP_WITH_EXTRA = b"\x1f\x8b\x08\x04"
 Starts = list[tuple[int, int]]
@@ -24,9 +30,9 @@ Starts = list[tuple[int, int]]
 
 
 def members(path: str, compression: str) -> Starts:
-    """The members of a local file; empty where there is only one, or the headers do not tell."""
+    """The members of a file; empty where there is only one, or the headers, of a remote file the table, do not tell."""
     if "://" in path:
-        return []  # a look at each header would fetch the file
+        return _tabled(path) if compression == "zst" else []
     found = os.stat(path)
     return _members(path, compression, found.st_size, found.st_mtime_ns)
 
@@ -48,6 +54,33 @@ def _members(path: str, compression: str, size: int, changed: int) -> Starts:
                 return []
             starts.append((starts[-1][0] + found[0], starts[-1][1] + found[1]))
     return starts if len(starts) > 2 and starts[-1][0] == size else []
+
+
+def _tabled(url: str) -> Starts:
+    system, path = system_of(url)
+    with reaching(url):
+        size = system.info(path).get("size")
+    return _table(url, size, fingerprint(system, path)) if size else []
+
+
+@lru_cache(maxsize=64)
+def _table(url: str, size: int, changed: str) -> Starts:
+    """The frames that the table at the end of a remote file lists, if it lists the whole file."""
+    try:
+        (footer,) = ranges(url, [max(0, size - 9)], 9)
+        if footer[5:] != _FOOTER:
+            return []
+        count, width = int.from_bytes(footer[:4], "little"), 12 if footer[4] & 0x80 else 8
+        length = 8 + count * width + 9
+        (table,) = ranges(url, [max(0, size - length)], length)
+    except InputError:
+        return []  # a server that gives no parts of a file
+    told = [int.from_bytes(table[at : at + 4], "little") for at in range(0, len(table) - 9, 4)]
+    stored = list(accumulate(told[2 :: width // 4], initial=0))
+    content = list(accumulate(told[3 :: width // 4], initial=0))
+    if told[:2] != [_TABLE, length - 8] or len(stored) != count + 1 or stored[-1] + length != size:
+        return []
+    return [*zip(stored, content), (size, content[-1])] if count > 1 else []
 
 
 def _frame(file: BinaryIO, at: int) -> tuple[int, int] | None:

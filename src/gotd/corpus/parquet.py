@@ -7,7 +7,7 @@ or a wrong cell costs its row.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -120,15 +120,15 @@ def _batch(file: File, fields: Fields, table: Any, first: int) -> Batch:
 
 def _rows(table: Any, numbers: list[int]) -> Iterator[dict[str, Any] | Unusable]:
     """The rows as dicts; Arrow checks values only here, and fails on all rows for one bad cell."""
-    chosen = table if len(numbers) == table.num_rows else table.take(pa.array(numbers, pa.int64()))
     try:
-        yield from chosen.to_pylist()
+        chosen = table if len(numbers) == table.num_rows else table.take(pa.array(numbers, pa.int64()))
+        yield from _converted(chosen).to_pylist()
         return
     except _BAD_CELL:
         pass
-    for i in range(chosen.num_rows):
+    for i in numbers:
         try:
-            yield chosen.slice(i, 1).to_pylist()[0]
+            yield _converted(table.slice(i, 1), alone=True).to_pylist()[0]
         except UnicodeDecodeError as error:
             yield Unusable(
                 "bad-utf8",
@@ -136,6 +136,65 @@ def _rows(table: Any, numbers: list[int]) -> Iterator[dict[str, Any] | Unusable]
             )
         except _BAD_CELL as error:
             yield _not_json(error)
+
+
+def _converted(table: Any, *, alone: bool = False) -> Any:
+    """The table with its times of nanoseconds in microseconds.
+
+    Arrow makes of nanoseconds what pandas has for them where pandas is installed, and refuses most of them where it is
+    not: a record would not be the same in every process.
+
+    Args:
+        alone: it is a single row, of which a time that microseconds cannot hold is printed.
+
+    Raises:
+        pa.ArrowInvalid: there is such a time, and several rows.
+    """
+    columns = []
+    for column in table.columns:
+        kind = _changed(column.type, _microseconds)
+        if kind != column.type:
+            if alone:
+                column = column.take(pa.array([0]))  # a cast looks at what a slice leaves out of a list, too
+            try:
+                column = column.cast(kind)
+            except pa.ArrowInvalid:
+                if not alone:
+                    raise
+                column = column.cast(_changed(column.type, _printed))
+        columns.append(column)
+    return pa.RecordBatch.from_arrays(columns, names=table.schema.names)
+
+
+def _changed(kind: Any, finest: Callable[[Any], Any]) -> Any:
+    """A type with those of nanoseconds in it changed."""
+
+    def field(one: Any) -> Any:
+        return one.with_type(_changed(one.type, finest))
+
+    types = pa.types
+    if types.is_struct(kind):
+        return pa.struct([field(kind.field(i)) for i in range(kind.num_fields)])
+    if types.is_map(kind):
+        return pa.map_(field(kind.key_field), field(kind.item_field))
+    if types.is_fixed_size_list(kind):
+        return pa.list_(field(kind.value_field), kind.list_size)
+    if types.is_list(kind):
+        return pa.list_(field(kind.value_field))
+    if types.is_large_list(kind):
+        return pa.large_list(field(kind.value_field))
+    of_nanoseconds = types.is_temporal(kind) and getattr(kind, "unit", None) == "ns"
+    return finest(kind) if of_nanoseconds else kind
+
+
+def _microseconds(kind: Any) -> Any:
+    if pa.types.is_timestamp(kind):
+        return pa.timestamp("us", kind.tz)
+    return pa.time64("us") if pa.types.is_time(kind) else pa.duration("us")
+
+
+def _printed(_: Any) -> Any:
+    return pa.string()
 
 
 def _as_json(row: dict[str, Any]) -> bytes:

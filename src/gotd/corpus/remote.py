@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from hashlib import sha256
 from typing import Any
 
 import fsspec
@@ -71,11 +72,15 @@ def kind(system: Any, path: str, url: str) -> str:
 
 
 def fingerprint(system: Any, path: str) -> str:
-    """What changes when the content does: the system's own, else fsspec's of all that it tells of the file."""
+    """What changes when the content does: the system's own, else fsspec's, with the size and time that are told."""
     with reaching(path):
         info = system.info(path)
         found = next((info[name] for name in _FINGERPRINTS if info.get(name)), None)
-        return f"etag:{found}:{info.get('size')}" if found else f"ukey:{system.ukey(path)}"
+        if found:
+            return f"etag:{found}:{info.get('size')}"
+        # Of a file behind https, fsspec's own is made of its URL alone.
+        told = f"{system.ukey(path)} {info.get('size')} {info.get('Last-Modified')}"
+        return f"ukey:{sha256(told.encode()).hexdigest()[:32]}"
 
 
 def open_remote(url: str) -> Remote:
@@ -110,7 +115,8 @@ class Remote:
         return line
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        return int(self._told(self._raw.seek, offset, whence))
+        self._told(self._raw.seek, offset, whence)  # which does not always say where it got to
+        return self.tell()
 
     def tell(self) -> int:
         return int(self._raw.tell())

@@ -92,8 +92,8 @@ def rows_of(shard: Shard) -> int | None:
 
 
 def splits_by_bytes(file: File, fields: Fields) -> bool:
-    """Whether any line of the file can be found without reading those before it."""
-    return by_line(file, fields) and file.compression is None
+    """Whether any line of the file can be found without those before it: not where a server tells no size."""
+    return by_line(file, fields) and file.compression is None and file.bytes is not None
 
 
 def by_line(file: File, fields: Fields) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from gotd.durable import settle, temporary
@@ -19,9 +20,14 @@ class Replacement:
     def commit(self) -> None:
         if self.file.closed:
             return
-        self.file.close()
-        settle(self.temporary, self.path)
+        try:
+            self.file.close()
+            settle(self.temporary, self.path)
+        except BaseException:
+            self.discard()
+            raise
 
     def discard(self) -> None:
-        self.file.close()
+        with suppress(OSError):  # a full disk refuses what was still to be written
+            self.file.close()
         self.temporary.unlink(missing_ok=True)

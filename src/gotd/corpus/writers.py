@@ -8,6 +8,7 @@ known only after the last, so rows wait in a temporary JSONL file.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -133,7 +134,8 @@ class _ZstdLines:
         self._out.commit()
 
     def discard(self) -> None:
-        self._stream.close()
+        with suppress(OSError):
+            self._stream.close()
         self._out.discard()
 
 

@@ -19,7 +19,9 @@ import numpy as np
 import orjson
 
 from gotd.corpus import Document, Fields, find, plan, read
+from gotd.durable import settle, temporary
 from gotd.engine import Progress, silent
+from gotd.errors import ArtifactError
 from gotd.pipeline import select
 from gotd.stages.selected import Selection
 
@@ -168,9 +170,18 @@ def _parts(seed: int) -> dict[str, list[Document]]:
 
 
 def _written(path: Path, documents: Sequence[Document]) -> str:
-    """Records as JSONL, under the same bytes every time."""
+    """Records as JSONL, under the same bytes every time.
+
+    Raises:
+        ArtifactError: another file has that name.
+    """
     rows = [orjson.dumps({"id": d.id, "text": d.text, "source": d.source}) for d in documents]
-    path.write_bytes(b"\n".join(rows) + b"\n")
+    content = b"\n".join(rows) + b"\n"
+    if path.exists() and path.read_bytes() != content:
+        raise ArtifactError(f"{path} is there already, and not from this demo; choose an empty or new folder")
+    whole = temporary(path)
+    whole.write_bytes(content)
+    settle(whole, path)
     return str(path)
 
 

@@ -13,10 +13,9 @@ from gotd.encoders.local import require
 from gotd.encoders.protocol import Encoder
 from gotd.errors import ArtifactError, SettingsError
 
+EMBEDDED = ("lsa", "static", "lsa+static")
 KNOWN_SPECS = (
-    "lsa",
-    "static",
-    "lsa+static",
+    *EMBEDDED,
     "sentence-transformers/NAME",
     "hf:NAME",
     "onnx:NAME",

@@ -126,7 +126,7 @@ def _method(about: About) -> str:
 def _fields(about: About) -> str:
     body = "`messages`: role and content of each turn" if about.shape == "chat" else "`text`: the document"
     return (
-        f"A record of `{about.trainer.data}` has {body}; `id`; `source`; `license`, where it is stated; "
+        f"A record of `{about.trainer.data}` has {body}; `id`; `source`; `license`, where any states one; "
         "`score`: the lower, the better; `rank`: 1 is the best. Records stand in the order of their rank."
     )
 
@@ -181,7 +181,7 @@ def _without_folders(value: Any) -> Any:
     if isinstance(value, list):
         return [_without_folders(one) for one in value]
     if isinstance(value, dict):
-        return {name: _without_folders(one) for name, one in value.items()}
+        return {_without_folders(name): _without_folders(one) for name, one in value.items()}
     if isinstance(value, str) and (PurePath(value).is_absolute() or value.startswith("~")):
         return PurePath(value).name
     return value

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gotd.artifacts import digest, open_artifact
+from gotd.artifacts import digest, open_artifact, released_by_errors
 from gotd.config import to_yaml
 from gotd.corpus import RejectWriter
 from gotd.corpus.documents import Unusable, reject
 from gotd.errors import InputError, SettingsError
 from gotd.export.card import CONFIG, About, card, flags_again
-from gotd.export.licences import Licences, parse_licences
+from gotd.export.licences import NOT_STATED, Licences, parse_licences
 from gotd.export.records import Chosen, chosen, selector
 from gotd.export.sinks import open_sink
 from gotd.export.trainer import Shape, Task, Trainer
@@ -45,6 +45,7 @@ class Exported:
         return self.folder / str(self.manifest["data"])
 
 
+@released_by_errors()
 def export_selection(
     selection: Selection | Path | str,
     to: str,
@@ -76,7 +77,7 @@ def export_selection(
     given = parse_licences(licences, found.manifest["sources"])
     settings = {"to": to, "licences": given, "chat": chat, "model": model}
     inputs = {"selection": [digest(found.manifest)]}
-    artifact = open_artifact(output, "export", settings, inputs, overwrite=overwrite)
+    artifact = open_artifact(output, "export", settings, inputs, overwrite=overwrite, reads=[found.folder])
     if (manifest := artifact.finished) is not None:
         return Exported(artifact.folder, manifest)
     shape = _shape(found, trainer, chat)
@@ -119,6 +120,8 @@ def _shape(selection: Selection, trainer: Trainer, chat: bool | None) -> Shape:
 def _written(selection: Selection, folder: Path, trainer: Trainer, shape: Shape, licences: Licences) -> About:
     """The file of records and that of rejects, and what there is to tell of them."""
     records = 0
+    # `datasets` takes the columns of JSONL from its first 10 MB, and a later one stops it: all records have it or none.
+    unknown = NOT_STATED if any(one.licence or one.source in licences.given for one in chosen(selection)) else None
     with RejectWriter(folder / REJECTS) as rejects, open_sink(folder / trainer.data, shape) as out:
         for one in chosen(selection):
             licence = licences.add(one.source, one.licence)
@@ -127,8 +130,8 @@ def _written(selection: Selection, folder: Path, trainer: Trainer, shape: Shape,
             except Unusable as fault:
                 rejects.write(reject(str(selection.path), one.rank, fault, one.text))
                 continue
-            about = {"id": one.id, "source": one.source, "license": licence, "score": one.score, "rank": one.rank}
-            out.write({**body, **about})
+            known = {"id": one.id, "source": one.source, "license": licence or unknown}
+            out.write({**body, **known, "score": one.score, "rank": one.rank})
             records += 1
     return About(selection.manifest, selector(selection.folder), trainer, shape, records, rejects.total, licences)
 

@@ -16,7 +16,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from gotd.artifacts import open_artifact
+from gotd.artifacts import open_artifact, released_by_errors
 from gotd.corpus import Document, Fields, OutputFormat
 from gotd.engine import Progress, silent
 from gotd.errors import SettingsError, whole
@@ -47,6 +47,7 @@ from gotd.stages.tiers import COARSE, PROBE, of_whole_pool
 _SHOWN = 5
 
 
+@released_by_errors()
 def choose(
     scores: Path | str,
     budget: str | int,
@@ -92,7 +93,7 @@ def choose(
     how = PickSettings(rounds, mix, dedup, max_per_source, shortlist, target_shares, warm_up)
     settings = {"budget": str(wanted), **asdict(how), "format": format, "seed": seed}
     inputs = {"scores": [str(scored.manifest["inputs"]), str(scored.manifest["settings"])]}
-    artifact = open_artifact(output, "choose", settings, inputs, overwrite=overwrite)
+    artifact = open_artifact(output, "choose", settings, inputs, overwrite=overwrite, reads=[scored.folder])
     if artifact.finished is not None:
         return Selection.load(artifact.folder)
     progress("choosing", 0, 3)

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gotd.artifacts import open_artifact
+from gotd.artifacts import open_artifact, released_by_errors
 from gotd.corpus import Fields, GivenFields, Inputs, OnError, RejectWriter, fields_from, find
 from gotd.encoders import Encoder
 from gotd.encoders.weights import transport_device
@@ -107,6 +107,7 @@ class FitSettings:
         return replace(self, reg=0.01, debias=False, centre=False, whiten=0.0, remove_top=0, trim=0.0)
 
 
+@released_by_errors()
 def fit(
     target: Targets,
     reference: Inputs,
@@ -152,7 +153,8 @@ def fit(
     }
     files = {**inputs_of(goals), "reference": read_from}
     inputs = {name: [file.as_input for file in found] for name, found in files.items()}
-    artifact = open_artifact(output, "fit", asked, inputs, overwrite=overwrite)
+    reads = [*(file.path for found in files.values() for file in found), chosen.encoder]
+    artifact = open_artifact(output, "fit", asked, inputs, overwrite=overwrite, reads=reads)
     if artifact.finished is not None:
         return Potential.load(artifact.folder, device=device)
     progress("reading target and reference", 0, 4)

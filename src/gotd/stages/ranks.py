@@ -31,7 +31,7 @@ class Rank:
             if rank is not None:
                 raise SettingsError(f"rank is {rank} of an unknown number; pass --world-size too")
             return None
-        return cls(_slurm(environment) if rank is None else rank, world_size)
+        return cls(_slurm(environment, world_size) if rank is None else rank, world_size)
 
     def share(self, shards: Sequence[Shard]) -> list[Shard]:
         return share(shards, self.rank, self.world_size)
@@ -40,11 +40,15 @@ class Rank:
         return f"Rank {self.rank} of {self.world_size}"
 
 
-def _slurm(environment: Mapping[str, str]) -> int:
+def _slurm(environment: Mapping[str, str], world_size: int) -> int:
     """The number of an array's task, whatever the array counts from, or of a step's."""
     task, process = environment.get("SLURM_ARRAY_TASK_ID"), environment.get("SLURM_PROCID")
     if task is not None and int(environment.get("SLURM_NTASKS", "1")) > 1:
         raise SettingsError("this is one of several tasks of one of an array's jobs; pass --rank")
+    tasks = int(environment.get("SLURM_ARRAY_TASK_COUNT", world_size))
+    if task is not None and tasks != world_size:
+        # Of a part of an array, as of those tasks that failed, the first number is not that of the whole.
+        raise SettingsError(f"this array has {tasks} tasks and the world size is {world_size}; pass --rank")
     if task is not None:
         return int(task) - int(environment.get("SLURM_ARRAY_TASK_MIN", "0"))
     if process is not None:

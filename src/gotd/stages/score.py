@@ -18,7 +18,7 @@ import numpy as np
 import orjson
 import torch
 
-from gotd.artifacts import Artifact, open_artifact
+from gotd.artifacts import Artifact, open_artifact, released_by_errors
 from gotd.corpus import Fields, File, GivenFields, Inputs, OnError, Shard, fields_from, find, plan
 from gotd.durable import linked
 from gotd.encoders import Encoder
@@ -26,18 +26,20 @@ from gotd.encoders.weights import ON_GPU
 from gotd.engine import Executor, Progress, Ran, check_executor, run, silent
 from gotd.errors import InputError, SettingsError, whole
 from gotd.potential import FILE_NAME, Potential
+from gotd.potential_file import identity as identity_of
 from gotd.selection.methods.round_robin import Taken
 from gotd.selection.tokens import identity
 from gotd.stages.arithmetic import arithmetic_for, worker_count
 from gotd.stages.embeddings import FOLDER, REUSED, Kept, check_keeping, check_place, collect
 from gotd.stages.ranks import Rank
 from gotd.stages.scores import REJECTS, Merged, Scores, given_up, merge, repeats
-from gotd.stages.shard_scorer import ShardScorer, loaded, own_columns
+from gotd.stages.shard_scorer import ShardScorer, forget, own_columns
 from gotd.stages.turns import TurnScores, take_turns, told
 
 ASK_AT = 0.03  # below it the best 1 % change by about one in a hundred (docs/log.md)
 
 
+@released_by_errors()
 def score(
     potential: Path | str,
     pool: Inputs,
@@ -87,19 +89,24 @@ def score(
 
     Raises:
         ArtifactError: the kept vectors are another encoder's.
+        SettingsError: a share is to overwrite.
         InputError: a file of the pool is not the one that was embedded.
     """
     started = time.perf_counter()
     polish = whole("polish", polish)
     if not polish >= 0:
         raise SettingsError(f"polish is {polish}; wanted 0 or more passes")
+    if rank is not None and overwrite:
+        raise SettingsError(
+            "--overwrite would delete what other ranks have scored; delete the folder before they start"
+        )
     check_executor(executor)
     fitted = Potential.load(potential, device=device)
     sources = [sources] if isinstance(sources, str) else sources
     chosen = fields_from(fields, Fields(**fitted.settings.get("fields", {})))
     files = find(pool)
     settings = {
-        "potential": fitted.settings.get("key"),
+        "potential": identity_of(potential),
         "fields": asdict(chosen),
         "on_error": on_error,
         "sources": None if sources is None else sorted(sources),
@@ -115,7 +122,15 @@ def score(
     inputs = {"pool": [file.as_input for file in files]}
     if test:
         inputs["held_out"] = [file.as_input for file in test]
-    artifact = open_artifact(output, "score", settings, inputs, overwrite=overwrite, rank=rank.rank if rank else None)
+    artifact = open_artifact(
+        output,
+        "score",
+        settings,
+        inputs,
+        overwrite=overwrite,
+        rank=rank.rank if rank else None,
+        reads=[potential, *(file.path for file in (*files, *test)), *([tokenizer] if tokenizer else [])],
+    )
     if artifact.finished is not None:
         return Scores.load(artifact.folder)
     arithmetic = arithmetic_for(fitted, device)
@@ -210,6 +225,7 @@ class _Passes:
         if step and scorer.keep_embeddings:
             # No pass embeds what the first has embedded.
             scorer = replace(scorer, embeddings=self.artifact.folder / FOLDER, keep_embeddings=False)
+        forget()
         try:
             return run(
                 shards,
@@ -222,7 +238,7 @@ class _Passes:
                 progress=self.progress,
             )
         finally:
-            loaded.cache_clear()  # the next run in this process may have another potential in the same place
+            forget()
 
     def _begun(self, fitted: Potential) -> tuple[int, Potential]:
         """The pass that a stopped run was at, and its potential."""

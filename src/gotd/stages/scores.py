@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from gotd.artifacts import MANIFEST, load_manifest, read_json
 from gotd.corpus import File, OnError, Reject, RejectWriter, Shard, rows_of
+from gotd.corpus.delimited import row_lines
 from gotd.durable import settle, temporary
 from gotd.engine import Done, Lost
 from gotd.errors import InputError
@@ -274,9 +275,11 @@ def _duplicates(table: pa.Table, rows: Sequence[int], part: Done, before: int, p
 
 
 def _place(part: Done, before: int, row: int, pieces: bool) -> tuple[int, str]:
-    """The row of the file that a row of the shard is, counting a table's header, and how a message names it."""
+    """The row of the file that a row of the shard is, of CSV the line it begins at, and how a message names it."""
     file = part.shard.file
-    at = before + row + (1 if file.format in ("csv", "tsv") and not pieces else 0)
+    at = before + row
+    if file.format in ("csv", "tsv") and not pieces:
+        at = row_lines(file)[at - 1]  # a quoted cell may hold newlines
     return at, f"{file.path}: piece {at}" if pieces else f"{file.path}:{at}"
 
 

@@ -154,6 +154,12 @@ def _tokenizer(name: str) -> Tokenizer:
     return load_tokenizer(name)
 
 
+def forget() -> None:
+    """What this process has read for a run: the next may find other files in the same places."""
+    for read_once in (_held_out_texts, loaded, _tokenizer):
+        read_once.cache_clear()
+
+
 def _scored(
     kept: Mapping[int, Document],
     potential: Potential,

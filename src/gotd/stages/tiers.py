@@ -21,11 +21,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from gotd.artifacts import digest, open_artifact
+from gotd.artifacts import digest, open_artifact, released_by_errors
 from gotd.corpus import Fields, plan
 from gotd.engine import Done, Executor, Progress, run, silent
 from gotd.errors import GotdError, InputError, SettingsError, whole
 from gotd.potential import FILE_NAME, Potential
+from gotd.potential_file import identity as identity_of
 from gotd.selection.budget import Budget
 from gotd.selection.kept_share import KeptShare, kept_share
 from gotd.selection.ranking import Picked, Ranking, rank
@@ -33,7 +34,7 @@ from gotd.stages.addresses import write_addresses
 from gotd.stages.arithmetic import arithmetic_for, worker_count
 from gotd.stages.score import on_gpu
 from gotd.stages.scores import NAME, REJECTS, WITHIN, Scores, schema_of
-from gotd.stages.shard_scorer import ShardScorer, own_columns
+from gotd.stages.shard_scorer import ShardScorer, forget, own_columns
 
 COARSE = "coarse.parquet"
 PROBE = "probe.parquet"
@@ -98,6 +99,7 @@ def check_tiers(
     return Tiers(coarse, fine, shortlist, probe)
 
 
+@released_by_errors()
 def refine(
     potential: Path,
     coarse: Path,
@@ -132,7 +134,7 @@ def refine(
     asked, counts = before.manifest["settings"], before.manifest["counts"]
     settings = {
         **asked,
-        "potential": fitted.settings.get("key"),
+        "potential": identity_of(potential),
         "coarse": asked["potential"],
         "budget": str(budget),
         "shortlist": shortlist,
@@ -173,6 +175,7 @@ def refine(
     quarantined = before.manifest["quarantined"]
     gone = {(one["file"], one["start"], one["stop"]) for one in quarantined}
     shards = [one for one in plan(before.files, fields) if (one.file.path, one.start, one.stop) not in gone]
+    forget()
     ran = run(
         shards,
         scorer,
