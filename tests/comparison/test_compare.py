@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
+from gotd.artifacts import open_artifact
 from gotd.cli import main
 from gotd.comparison import Comparison, Config, Task, compare
 from gotd.comparison.cells import Runner, items_of
@@ -224,6 +226,14 @@ def test_dev_data_choose_weights_and_end_no_warm_up(
     )
     [cell] = found.results.cells
     assert abs(cell["tokens"] - tokens) < 64
+
+
+def test_overwrite_deletes_nothing_that_a_comparison_reads(small: Config, gpt: Path, tmp_path: Path) -> None:
+    open_artifact(tmp_path, "compare", {}, {}).release()
+    shutil.copytree(gpt, tmp_path / "model")
+    with pytest.raises(ArtifactError, match=r"--overwrite would delete .*model, which is to be read"):
+        compare(replace(small, model=str(tmp_path / "model")), tmp_path, overwrite=True)
+    assert (tmp_path / "model" / "config.json").exists()
 
 
 def test_a_candidate_that_gives_the_test_away_is_rejected(small: Config, lines: Any, text: Any, tmp_path: Path) -> None:

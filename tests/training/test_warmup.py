@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from safetensors.torch import load_file, save_file
 
 from gotd.errors import ArtifactError, InputError, MissingExtra, SettingsError
 from gotd.training import batches
+from gotd.training.encoder import tune_encoder
+from gotd.training.finetune import finetune
 from gotd.training.models import load_tokenizer, quiet
 from gotd.training.settings import Machine
 from gotd.training.warmup import TrainedModel, warmup
@@ -269,6 +272,33 @@ def test_killed_when_all_was_read_it_reads_no_more_and_keeps_the_best(
     assert again["steps"] == {**whole["steps"], "resumed": whole["steps"]["taken"]}
     assert again["loss"]["held_out"] == whole["loss"]["held_out"]
     assert same(tmp_path / "whole", tmp_path / "after")
+
+
+def test_overwrite_deletes_nothing_that_a_training_reads(gpt: Path, data: str, write, text, tmp_path: Path) -> None:
+    """A folder named twice by mistake would cost the model that it holds."""
+    warm = tmp_path / "warm"
+    warmup(str(gpt), data, warm, **QUICK)
+    inside = shutil.copy(data, warm / "labelled.jsonl")
+    before = sorted(path.name for path in warm.iterdir())
+    asked: dict[str, Any] = {"overwrite": True, "machine": CPU}
+    for training in (
+        lambda: warmup(str(warm), data, warm, **asked),
+        lambda: warmup(str(gpt), str(inside), warm, **asked),
+        lambda: finetune(str(warm), data, warm, **asked),
+        lambda: tune_encoder(str(gpt), str(inside), warm, **asked),
+    ):
+        with pytest.raises(ArtifactError, match=r"--overwrite would delete .*, which is to be read"):
+            training()
+        assert sorted(path.name for path in warm.iterdir()) == before
+
+
+def test_a_training_that_an_error_ended_lets_go_of_its_folder(gpt: Path, data: str, tmp_path: Path) -> None:
+    """Though the error, and with it the traceback, is kept."""
+    with pytest.raises(KeyboardInterrupt) as kept:
+        warmup(str(gpt), data, tmp_path / "warm", **QUICK, progress=stopped_at(2))
+    with ThreadPoolExecutor(1) as other:
+        assert other.submit(warmup, str(gpt), data, tmp_path / "warm", **QUICK).result().manifest
+    assert kept.value is not None
 
 
 def test_a_selection_folder_is_its_chosen_texts(gpt: Path, selected: Path, tmp_path: Path) -> None:

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gotd.artifacts import load_manifest, open_artifact, read_json, versions, write_json
+from gotd.artifacts import load_manifest, open_artifact, read_json, released_by_errors, versions, write_json
 from gotd.comparison.config import Config, Task, read_comparison
 from gotd.corpus.temporary import Replacement
 from gotd.engine import Progress, silent
 from gotd.locks import Lock
+from gotd.training.documents import paths_in
 from gotd.training.models import need_training
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ class Comparison:
         return pq.read_table(self.folder / RAW)
 
 
+@released_by_errors()
 def compare(
     config: Config | Path | str,
     output: Path | str,
@@ -123,7 +125,8 @@ def compare(
         need_training("compare", "peft")
     work = plan(asked)
     # Which cells there are is no matter of the folder: each cell knows what it depends on.
-    artifact = open_artifact(output, "compare", {}, {}, overwrite=overwrite)
+    reads = [asked.model, *paths_in(work.digests)]
+    artifact = open_artifact(output, "compare", {}, {}, overwrite=overwrite, reads=reads)
     if artifact.finished is not None:
         # Finished it is held by nobody, and cells may be added to it.
         artifact = replace(artifact, lock=Lock(artifact.folder))

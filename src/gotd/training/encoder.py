@@ -22,14 +22,14 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
-from gotd.artifacts import open_artifact, versions
+from gotd.artifacts import open_artifact, released_by_errors, versions
 from gotd.corpus import Inputs
 from gotd.encoders.transformer import MAX_TOKENS, masked_mean
 from gotd.engine import Progress, silent
 from gotd.errors import InputError, SettingsError
 from gotd.training.batches import Collate, Item, collator
 from gotd.training.classify import class_loss, encode, judge, padded_tokenizer
-from gotd.training.documents import check_dev, inputs_of
+from gotd.training.documents import check_dev, inputs_of, paths_in
 from gotd.training.job import Job
 from gotd.training.labelled import Columns, Example, check_classes, classes_of, held_out, read_examples
 from gotd.training.language import check_vocabulary, count_parameters, where_told
@@ -104,6 +104,7 @@ class _Ordered:
 
 
 @together
+@released_by_errors()
 def tune_encoder(
     base: str,
     train: Inputs,
@@ -145,7 +146,10 @@ def tune_encoder(
     inputs = {"model": model_inputs(base), "train": inputs_of(train), **({"dev": inputs_of(dev)} if dev else {})}
     check_dev(inputs["train"], inputs.get("dev", ()))
     settings = {"label": label_field, "text": text_field, **asdict(how)}
-    artifact = first_opens(lambda: open_artifact(output, "tune-encoder", settings, inputs, overwrite=overwrite))
+    reads = paths_in(inputs)
+    artifact = first_opens(
+        lambda: open_artifact(output, "tune-encoder", settings, inputs, overwrite=overwrite, reads=reads)
+    )
     finished = first(lambda: artifact.finished)
     if finished is not None:
         return TrainedModel(artifact.folder, finished)

@@ -15,11 +15,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from gotd.artifacts import MANIFEST, Artifact, open_artifact, read_json, versions, write_json
+from gotd.artifacts import MANIFEST, Artifact, open_artifact, read_json, released_by_errors, versions, write_json
 from gotd.corpus import Inputs
 from gotd.engine import Progress, silent
 from gotd.errors import InputError, SettingsError
-from gotd.training.documents import check_dev, inputs_of
+from gotd.training.documents import check_dev, inputs_of, paths_in
 from gotd.training.labelled import (
     Columns,
     Example,
@@ -42,6 +42,7 @@ _DONE = "parts"
 
 
 @together
+@released_by_errors()
 def finetune(
     model: str,
     train: Inputs,
@@ -98,7 +99,8 @@ def finetune(
         check_dev(inputs["train"], inputs["dev"])
     asked = {**asdict(columns), "max_train": size, "seeds": seeds, "best_by": best_by if label_field else "loss"}
     asked |= {"kind": kind, **asdict(how)}
-    artifact = first_opens(lambda: open_artifact(output, "finetune", asked, inputs, overwrite=overwrite))
+    reads = paths_in(inputs)
+    artifact = first_opens(lambda: open_artifact(output, "finetune", asked, inputs, overwrite=overwrite, reads=reads))
     finished = first(lambda: artifact.finished)
     if finished is not None:
         return TrainedModel(artifact.folder, finished)

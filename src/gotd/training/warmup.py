@@ -11,11 +11,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gotd.artifacts import open_artifact, versions
+from gotd.artifacts import open_artifact, released_by_errors, versions
 from gotd.corpus import Fields, Inputs, OnError, RejectWriter
 from gotd.engine import Progress, silent
 from gotd.errors import SettingsError
-from gotd.training.documents import Texts, inputs_of, texts_of
+from gotd.training.documents import Texts, inputs_of, paths_in, texts_of
 from gotd.training.models import check_finished, kind_of, model_inputs, need_training, quiet
 from gotd.training.settings import Machine, recipe
 from gotd.training.together import first, first_opens, together, world
@@ -41,6 +41,7 @@ class TrainedModel:
 
 
 @together
+@released_by_errors()
 def warmup(
     model: str,
     data: Inputs,
@@ -87,7 +88,8 @@ def warmup(
     inputs |= {name: inputs_of(value) for name, value in (("target", target), ("reference", reference)) if value}
     asked = {"kind": kind, "preset": preset, "replay": share, "on_error": on_error, **asdict(how)}
     asked |= {"fields": asdict(fields), "target_fields": asdict(target_fields) if target else None}
-    artifact = first_opens(lambda: open_artifact(output, "warmup", asked, inputs, overwrite=overwrite))
+    reads = paths_in(inputs)
+    artifact = first_opens(lambda: open_artifact(output, "warmup", asked, inputs, overwrite=overwrite, reads=reads))
     finished = first(lambda: artifact.finished)
     if finished is not None:
         return TrainedModel(artifact.folder, finished)
