@@ -8,7 +8,7 @@ DATA holds `candidates/*.jsonl.zst`, `{"text"}`, and `tasks/*.jsonl.zst`, `{"tex
 candidates/NAME.jsonl.zst       the pool, `--candidates` a source
 held-out/general.jsonl.zst      `--general` texts a source that are not in the pool, for what is forgotten
 tasks/NAME/SPLIT.jsonl.zst      train, dev, test; of a task that has dev alone a fifth is its target, the rest its test
-detox/                          clean and toxic: ParaDetox and Civil Comments, train; prompts; dev
+detox/                          clean and toxic: ParaDetox and Civil Comments, train, and both with labels; prompts; dev
 
 Rows are drawn uniformly, with one seed, whatever the order of the files.
 """
@@ -29,6 +29,7 @@ Row = dict[str, Any]
 SEED = 0
 DETOX = ("paradetox", "toxic_spans_civil")
 PROMPTS = "rtp_toxic_prompts"
+TONE = 8_000  # labelled sentences that an encoder is tuned on
 TARGET_SHARE = 5  # of a task that has but dev: one row in so many is the target, the others judge
 
 
@@ -88,6 +89,9 @@ def detox(data: Path, output: Path) -> None:
     for (split, kind), rows in by_label.items():
         if split in ("train", "dev"):
             write(output / "detox" / f"{kind}-{split}.jsonl.zst", rows)
+    told = [{**row, "label": kind} for kind in ("clean", "toxic") for row in by_label["train", kind]]
+    random.Random(SEED).shuffle(told)
+    write(output / "detox" / "tone-train.jsonl.zst", told[:TONE])
     prompts = [{"text": row["text"], "kind": row["label"]} for row in read(data / "tasks" / f"{PROMPTS}.jsonl.zst")]
     write(output / "detox" / "prompts.jsonl.zst", prompts)
 

@@ -14,7 +14,7 @@ from gotd.comparison.choices import check_rows
 
 FOLDER = Path(__file__).resolve().parents[2] / "experiments"
 CONFIGS = sorted(FOLDER.glob("*/*.yaml"))
-HOW_MANY = {"paper": 7, "classification": 4, "detox": 2, "smollm2": 2}
+HOW_MANY = {"paper": 7, "classification": 4, "detox": 3, "smollm2": 2}
 MASKED = ("bert", "minilm")
 TINY: dict[str, Any] = {"window": 32, "batch": 4, "precision": "float32"}
 FIGURES = {

@@ -110,4 +110,6 @@ def test_splits_share_no_text_and_keep_every_row(tmp_path: Path) -> None:
         "clean": (5, 0),
         "toxic": (5, 5),
     }
+    tone = {kind: {row["text"] for row in read("detox/tone-train.jsonl.zst") if row["label"] == kind} for kind in kinds}
+    assert tone == {kind: {row["text"] for row in read(f"detox/{kind}-train.jsonl.zst")} for kind in kinds}
     assert read("detox/prompts.jsonl.zst") == [{"text": "so", "kind": "insult"}]
