@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 
 import orjson
@@ -16,11 +17,12 @@ from gotd.artifacts import (
     open_artifact,
     read_json,
     recorded,
+    released_by_errors,
     versions,
     write_json,
 )
 from gotd.errors import ArtifactError
-from gotd.locks import LOCK
+from gotd.locks import LOCK, Lock
 
 SETTINGS = {"reg": 0.1, "seed": 0}
 INPUTS = {"target": ["/t.jsonl sha256:1"]}
@@ -118,6 +120,23 @@ def test_overwrite_starts_from_nothing(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {LOCK, STARTED}
 
 
+def test_a_finished_folder_that_is_held_is_let_go_by_an_error(tmp_path: Path) -> None:
+    opened(tmp_path).finish({})
+    kept = []
+
+    @released_by_errors()
+    def adding(other: Executor) -> None:
+        kept.append(opened(tmp_path).held())
+        with pytest.raises(ArtifactError, match="is being written by another run"):
+            other.submit(Lock, tmp_path).result()
+        raise KeyError(1)
+
+    with ThreadPoolExecutor(1) as other:
+        with pytest.raises(KeyError, match="1"):
+            adding(other)
+        other.submit(Lock, tmp_path).result().release()
+
+
 def test_overwrite_deletes_nothing_that_is_to_be_read(tmp_path: Path) -> None:
     out = tmp_path / "out"
     opened(out).finish({})
@@ -127,6 +146,8 @@ def test_overwrite_deletes_nothing_that_is_to_be_read(tmp_path: Path) -> None:
         with pytest.raises(ArtifactError, match=f"--overwrite would delete {read}, which is to be read; pass another"):
             open_artifact(out, "choose", SETTINGS, INPUTS, overwrite=True, reads=[read])
         assert {path.name for path in out.iterdir()} == before
+        with pytest.raises(ArtifactError, match="which is to be read"):
+            open_artifact(out, "choose", SETTINGS, {"pool": [f"{read} sha256:{'0' * 64}"]}, overwrite=True)
     open_artifact(out, "choose", SETTINGS, INPUTS, overwrite=True, reads=["s3://bucket/pool.jsonl", "lsa", tmp_path])
 
 

@@ -320,6 +320,12 @@ def test_score_takes_the_fields_of_the_fit_but_for_those_given(corpora, tmp_path
         assert (found["counts"]["scored"], found["settings"]["fields"]["text_per"]) == (kept, per)
 
 
+def test_an_output_that_is_called_as_an_encoder_is_not_read(corpora, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        done("fit", "-r", corpora.other, "-t", corpora.target, "-o", "lsa", "--overwrite")
+
+
 def test_overwrite_keeps_what_the_command_reads(corpora, tmp_path: Path) -> None:
     """A folder given twice by mistake would cost hours of scoring."""
     pool, target, out = (shutil.copy(corpora.other, tmp_path / "pool.jsonl"), corpora.target, tmp_path / "out")
@@ -335,6 +341,8 @@ def test_overwrite_keeps_what_the_command_reads(corpora, tmp_path: Path) -> None
         before = sorted(path.name for path in (out / folder).iterdir())
         assert said.format(out / folder) in refused(*words, "-o", out / folder, "--overwrite")
         assert sorted(path.name for path in (out / folder).iterdir()) == before
+    words = ("select", "--candidates", pool, "-t", target, "-k", "5docs", "--coarse", out / "fit", "--fine", "lsa")
+    assert said.format(out / "fit") in refused(*words, "-o", out / "fit", "--overwrite")
     inside = shutil.copy(pool, out / "fit" / "pool.jsonl")
     for words in (("fit", "-r", inside, "-t", target), ("select", "--candidates", inside, "-t", target, "-k", "5docs")):
         assert said.format(inside) in refused(*words, "-o", out / "fit", "--overwrite")

@@ -9,12 +9,14 @@ manifest.json   what came of it, with versions and digests: written last. No man
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
+import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -74,6 +76,10 @@ class Artifact:
         self.release()
         return manifest
 
+    def held(self) -> Artifact:
+        """The same, held by this run: a finished folder, to which more may be added, is not held by itself."""
+        return _noted(replace(self, lock=Lock(self.folder)))
+
     def release(self) -> None:
         """Let other runs in."""
         if self.lock is not None:
@@ -112,7 +118,8 @@ def open_artifact(
 
     Args:
         rank: which of several processes that work in the folder together this is.
-        reads: files and folders that the stage is going to read, whatever else a string may name.
+        inputs: by role, a line for each file: its path and a digest.
+        reads: files and folders that the stage is going to read beside its inputs.
 
     Raises:
         ArtifactError: the folder was made with other settings or inputs, is not gotd's, or another run writes there;
@@ -130,7 +137,7 @@ def open_artifact(
     if _earlier(path) is None and path.exists() and any(not _is_early(file.name) for file in path.iterdir()):
         raise ArtifactError(f"{path} holds files that gotd did not make; choose an empty or new folder")
     if overwrite:
-        _check_apart(path, reads)
+        _check_apart(path, [*reads, *paths_in(inputs)])
     elif _is_whole(path, asked):
         return Artifact(path, asked)
     try:
@@ -146,6 +153,11 @@ def open_artifact(
     except BaseException:
         artifact.release()
         raise
+    return _noted(artifact)
+
+
+def _noted(artifact: Artifact) -> Artifact:
+    """For `released_by_errors` around the stage, if it is."""
     if (opened := _OPENED.get()) is not None:
         opened.append(artifact)
     return artifact
@@ -178,10 +190,15 @@ def _begin(artifact: Artifact, *, overwrite: bool, alone: bool) -> None:
         artifact.release()
 
 
+def paths_in(inputs: Mapping[str, Sequence[str]]) -> list[str]:
+    """The files and folders that the lines of inputs name; a line without a path names none that is there."""
+    return [re.sub("( (sha256:)?[0-9a-f]{8,})+$", "", line) for lines in inputs.values() for line in lines]
+
+
 def _check_apart(folder: Path, reads: Iterable[Path | str]) -> None:
     """ArtifactError where what is read lies in the folder that would be emptied first."""
     for one in reads:
-        if Path(one).exists() and Path(one).resolve().is_relative_to(folder.resolve()):
+        if os.path.exists(one) and Path(one).resolve().is_relative_to(folder.resolve()):
             raise ArtifactError(f"--overwrite would delete {one}, which is to be read; pass another --output")
 
 

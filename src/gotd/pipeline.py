@@ -25,7 +25,7 @@ from gotd.corpus import Fields, GivenFields, Inputs, OnError, OutputFormat, Reje
 from gotd.durable import linked
 from gotd.engine import Executor, Progress, check_executor, silent
 from gotd.errors import InputError, whole
-from gotd.potential import encoder_files
+from gotd.potential import encoder_files, encoder_folder
 from gotd.selection.duplicates import Mode
 from gotd.selection.mix import WarmUp
 from gotd.selection.tokens import identity
@@ -193,8 +193,9 @@ def select(
     files = {"candidates": find(candidates), **inputs_of(goals)}
     files |= {name: find(given) for name, given in (("reference", reference), ("held_out", held_out)) if given}
     inputs = {name: [file.as_input for file in found] for name, found in files.items()}
-    reads = [*(file.path for found in files.values() for file in found), encoder, tokenizer or ""]
-    artifact = open_artifact(folder, "select", asked, inputs, overwrite=overwrite, reads=filter(None, reads))
+    encoders = [settings.encoder, *([] if tiers is None else [tiers.coarse])]
+    reads: list[Path | str] = [*filter(None, map(encoder_folder, encoders)), *([tokenizer] if tokenizer else [])]
+    artifact = open_artifact(folder, "select", asked, inputs, overwrite=overwrite, reads=reads)
     if artifact.finished is not None:
         return Selection.load(folder)
     work = folder / ".work"

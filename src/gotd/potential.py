@@ -331,12 +331,19 @@ def encoder_for(spec: str, texts: Sequence[str], *, device: str = "auto", seed: 
     return fit_encoder(spec, texts, device=device, seed=seed)
 
 
+def encoder_folder(spec: str) -> Path | None:
+    """The folder of a selector or a model that an encoder is read from; None where it is none on this machine."""
+    if spec in EMBEDDED:
+        return None
+    return next((Path(name) for name in (spec, spec.partition(":")[2]) if name and Path(name).is_dir()), None)
+
+
 def encoder_files(*specs: str) -> dict[str, Any]:
     """For a manifest: of the specs that are folders of selectors or models, what is in them now; nothing of others."""
     found = {}
     for spec in map(str, specs):
-        folder = next((Path(name) for name in (spec, spec.partition(":")[2]) if name and Path(name).is_dir()), None)
-        if folder is None or spec in EMBEDDED:
+        folder = encoder_folder(spec)
+        if folder is None:
             continue
         selector = folder / FILE_NAME
         model = (path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith("."))

@@ -83,8 +83,7 @@ class Runner:
         dev = [self.plan.digests.get(f"{task.name}: dev", []), task.text_field]
         replayed = self.plan.digests.get("reference", []) if config.warmup.get("replay") else []
         read = [self.choices.key(cell), self.plan.tokens[str(cell.budget)], replayed]
-        # The last: a warm-up that dev data could end, as they once could, is none to go on with.
-        return digest([self._start(), read, config.warmup, cell.seed, dev, "read to the end"])
+        return digest([self._start(), read, config.warmup, cell.seed, dev])
 
     def _start(self) -> list[str]:
         """The model that every cell starts from."""

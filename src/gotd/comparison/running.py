@@ -10,19 +10,17 @@ table.md, table.csv, results.json
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gotd.artifacts import load_manifest, open_artifact, read_json, released_by_errors, versions, write_json
+from gotd.artifacts import load_manifest, open_artifact, paths_in, read_json, released_by_errors, versions, write_json
 from gotd.comparison.config import Config, Task, read_comparison
 from gotd.corpus.temporary import Replacement
 from gotd.engine import Progress, silent
-from gotd.locks import Lock
-from gotd.training.documents import paths_in
 from gotd.training.models import need_training
 
 if TYPE_CHECKING:
@@ -129,7 +127,7 @@ def compare(
     artifact = open_artifact(output, "compare", {}, {}, overwrite=overwrite, reads=reads)
     if artifact.finished is not None:
         # Finished it is held by nobody, and cells may be added to it.
-        artifact = replace(artifact, lock=Lock(artifact.folder))
+        artifact = artifact.held()
     cells, ran = [], 0
     for number, cell in enumerate(work.cells, 1):
         runner = Runner(work, artifact.folder, _counted(progress, number, len(work.cells)))

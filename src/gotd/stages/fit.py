@@ -22,7 +22,7 @@ from gotd.encoders import Encoder
 from gotd.encoders.weights import transport_device
 from gotd.engine import Progress, silent
 from gotd.errors import SettingsError, number, whole
-from gotd.potential import Potential, encoder_files
+from gotd.potential import Potential, encoder_files, encoder_folder
 from gotd.selection.methods import GOTD, Method, check_method, fit_method
 from gotd.selection.several import Wanted, accounts, fit_terms
 from gotd.stages.more import more_of
@@ -153,7 +153,7 @@ def fit(
     }
     files = {**inputs_of(goals), "reference": read_from}
     inputs = {name: [file.as_input for file in found] for name, found in files.items()}
-    reads = [*(file.path for found in files.values() for file in found), chosen.encoder]
+    reads = filter(None, [encoder_folder(chosen.encoder)])
     artifact = open_artifact(output, "fit", asked, inputs, overwrite=overwrite, reads=reads)
     if artifact.finished is not None:
         return Potential.load(artifact.folder, device=device)

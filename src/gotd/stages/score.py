@@ -129,7 +129,7 @@ def score(
         inputs,
         overwrite=overwrite,
         rank=rank.rank if rank else None,
-        reads=[potential, *(file.path for file in (*files, *test)), *([tokenizer] if tokenizer else [])],
+        reads=filter(None, [potential, tokenizer]),
     )
     if artifact.finished is not None:
         return Scores.load(artifact.folder)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -37,11 +36,6 @@ def inputs_of(data: Inputs) -> list[str]:
     if chosen is not None:
         return [f"{chosen.resolve()} {file_digest(chosen / 'selected.arrow')}"]
     return [file.as_input for file in find(data)]
-
-
-def paths_in(inputs: Mapping[str, Sequence[str]]) -> list[str]:
-    """The files and folders that lines of `inputs_of` and `model_inputs` name."""
-    return [re.sub("( (sha256:)?[0-9a-f]{8,})+$", "", line) for lines in inputs.values() for line in lines]
 
 
 def check_dev(train: Sequence[str], dev: Sequence[str]) -> None:

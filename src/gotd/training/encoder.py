@@ -29,7 +29,7 @@ from gotd.engine import Progress, silent
 from gotd.errors import InputError, SettingsError
 from gotd.training.batches import Collate, Item, collator
 from gotd.training.classify import class_loss, encode, judge, padded_tokenizer
-from gotd.training.documents import check_dev, inputs_of, paths_in
+from gotd.training.documents import check_dev, inputs_of
 from gotd.training.job import Job
 from gotd.training.labelled import Columns, Example, check_classes, classes_of, held_out, read_examples
 from gotd.training.language import check_vocabulary, count_parameters, where_told
@@ -146,10 +146,7 @@ def tune_encoder(
     inputs = {"model": model_inputs(base), "train": inputs_of(train), **({"dev": inputs_of(dev)} if dev else {})}
     check_dev(inputs["train"], inputs.get("dev", ()))
     settings = {"label": label_field, "text": text_field, **asdict(how)}
-    reads = paths_in(inputs)
-    artifact = first_opens(
-        lambda: open_artifact(output, "tune-encoder", settings, inputs, overwrite=overwrite, reads=reads)
-    )
+    artifact = first_opens(lambda: open_artifact(output, "tune-encoder", settings, inputs, overwrite=overwrite))
     finished = first(lambda: artifact.finished)
     if finished is not None:
         return TrainedModel(artifact.folder, finished)

@@ -19,7 +19,7 @@ from gotd.artifacts import MANIFEST, Artifact, open_artifact, read_json, release
 from gotd.corpus import Inputs
 from gotd.engine import Progress, silent
 from gotd.errors import InputError, SettingsError
-from gotd.training.documents import check_dev, inputs_of, paths_in
+from gotd.training.documents import check_dev, inputs_of
 from gotd.training.labelled import (
     Columns,
     Example,
@@ -99,8 +99,7 @@ def finetune(
         check_dev(inputs["train"], inputs["dev"])
     asked = {**asdict(columns), "max_train": size, "seeds": seeds, "best_by": best_by if label_field else "loss"}
     asked |= {"kind": kind, **asdict(how)}
-    reads = paths_in(inputs)
-    artifact = first_opens(lambda: open_artifact(output, "finetune", asked, inputs, overwrite=overwrite, reads=reads))
+    artifact = first_opens(lambda: open_artifact(output, "finetune", asked, inputs, overwrite=overwrite))
     finished = first(lambda: artifact.finished)
     if finished is not None:
         return TrainedModel(artifact.folder, finished)

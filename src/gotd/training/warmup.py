@@ -15,7 +15,7 @@ from gotd.artifacts import open_artifact, released_by_errors, versions
 from gotd.corpus import Fields, Inputs, OnError, RejectWriter
 from gotd.engine import Progress, silent
 from gotd.errors import SettingsError
-from gotd.training.documents import Texts, inputs_of, paths_in, texts_of
+from gotd.training.documents import Texts, inputs_of, texts_of
 from gotd.training.models import check_finished, kind_of, model_inputs, need_training, quiet
 from gotd.training.settings import Machine, recipe
 from gotd.training.together import first, first_opens, together, world
@@ -88,8 +88,7 @@ def warmup(
     inputs |= {name: inputs_of(value) for name, value in (("target", target), ("reference", reference)) if value}
     asked = {"kind": kind, "preset": preset, "replay": share, "on_error": on_error, **asdict(how)}
     asked |= {"fields": asdict(fields), "target_fields": asdict(target_fields) if target else None}
-    reads = paths_in(inputs)
-    artifact = first_opens(lambda: open_artifact(output, "warmup", asked, inputs, overwrite=overwrite, reads=reads))
+    artifact = first_opens(lambda: open_artifact(output, "warmup", asked, inputs, overwrite=overwrite))
     finished = first(lambda: artifact.finished)
     if finished is not None:
         return TrainedModel(artifact.folder, finished)
