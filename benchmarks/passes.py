@@ -48,7 +48,7 @@ def parts_of(pool: Path, selector: Path, folder: Path) -> list[Done]:
     from gotd.engine import run
     from gotd.stages.shard_scorer import ShardScorer
 
-    scorer = ShardScorer(selector, Fields(), "skip", None, "docs", "cpu")
+    scorer = ShardScorer(selector, Fields(), "skip", None, "cpu")
     return run(plan(find(str(pool)), Fields()), scorer, folder, "key", workers=WORKERS).done
 
 

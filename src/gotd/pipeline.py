@@ -34,7 +34,7 @@ from gotd.stages.domains import domains
 from gotd.stages.early import early_workers
 from gotd.stages.embeddings import FOLDER as KEPT
 from gotd.stages.embeddings import Kept, check_place
-from gotd.stages.fit import FitSettings, fit
+from gotd.stages.fit import PUBLISHED, FitSettings, fit
 from gotd.stages.picking import MIX, Mix, PickSettings
 from gotd.stages.points import TextMass
 from gotd.stages.score import score
@@ -295,30 +295,10 @@ def _finished(
     return Selection.load(folder)
 
 
-def fit_settings(
-    *,
-    paper: bool,
-    reg: float | None,
-    debias: bool | None,
-    centre: bool | None,
-    whiten: float | None = None,
-    trim: float | None = None,
-    **others: Any,
-) -> FitSettings:
-    """Settings of a fit: those given, over the published ones or the defaults."""
-    base = FitSettings(**others)
-    remove_top = base.remove_top
-    if paper:
-        base = base.as_published()
-    return replace(
-        base,
-        reg=base.reg if reg is None else reg,
-        debias=base.debias if debias is None else debias,
-        centre=base.centre if centre is None else centre,
-        whiten=base.whiten if whiten is None else whiten,
-        remove_top=remove_top,
-        trim=base.trim if trim is None else trim,
-    )
+def fit_settings(*, paper: bool, **given: Any) -> FitSettings:
+    """Settings of a fit: those given, over the published ones or the defaults; of what the paper sets, None is none."""
+    named = {name: value for name, value in given.items() if value is not None or name not in PUBLISHED}
+    return FitSettings(**{**(PUBLISHED if paper else {}), **named})
 
 
 def _add_rejects(folder: Path, work: Path, fitted: dict[str, Any], *, separate: bool) -> None:

@@ -23,7 +23,7 @@ from gotd.encoders.local import file_digest
 from gotd.encoders.registry import EMBEDDED
 from gotd.encoders.weights import resolve_device
 from gotd.errors import InputError, SettingsError
-from gotd.potential_file import FILE_NAME, FORMAT, read, write
+from gotd.potential_file import FILE_NAME, read, write
 from gotd.pricing import ROWS, Pricer
 from gotd.selection import several
 from gotd.selection.gradient import Objective, marginal_error, polished
@@ -32,7 +32,7 @@ from gotd.selection.several import Blend, Quality, Term
 from gotd.transport import Cost, Measure, Products, SoftMin, Space
 from gotd.transport.blocks import blocks
 
-__all__ = ["FILE_NAME", "FORMAT", "Potential", "Priced", "Quality"]
+__all__ = ["FILE_NAME", "Potential", "Priced", "Quality"]
 
 _ENCODER, _METHOD = "encoder.", "method."
 

@@ -17,7 +17,7 @@ from gotd.dry_run.sizes import Side, look
 from gotd.dry_run.steps import Job, Step, further_pass, steps
 from gotd.engine.run import available_cores
 from gotd.errors import SettingsError
-from gotd.pipeline import fit_settings
+from gotd.pipeline import IN_DOMAIN, fit_settings
 from gotd.selection.budget import BYTES_PER_TOKEN, Budget
 from gotd.selection.methods import BLIND
 from gotd.stages.arithmetic import WORKERS_A_GPU
@@ -232,9 +232,8 @@ def dry_run(
 
 def _fit_settings(paper: bool, method: str, others: dict[str, Any]) -> FitSettings:
     """Those that `select` would come to."""
-    choices = {name: others.get(name) for name in ("reg", "debias", "centre")}
-    given = {name: others[name] for name in FitSettings.__dataclass_fields__ if name in others and name not in choices}
-    return fit_settings(paper=paper, method="random" if method == "in-domain" else method, **choices, **given)
+    given = {name: others[name] for name in FitSettings.__dataclass_fields__ if name in others}
+    return fit_settings(paper=paper, method="random" if method == IN_DOMAIN else method, **given)
 
 
 def _chosen(budget: Budget, pool: Side) -> int:

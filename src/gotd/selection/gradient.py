@@ -80,10 +80,6 @@ class Objective:
         level = float(reference.weights.double() @ phi)
         return Gradient(attract, repel, self, value, level, solution, itself.error, {})
 
-    def value(self, reference: Measure, init: Tensor) -> float:
-        """The objective at another reference, in units of the cost, solved from the potential `init` (m,)."""
-        return self.at(reference, init=init).value
-
 
 @dataclass(frozen=True, slots=True)
 class Gradient:

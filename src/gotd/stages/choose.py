@@ -128,7 +128,7 @@ def choose(
             "filled": chosen.full,
             "rejects": scored.manifest["rejects"],
             **({"tiers": tiers} if tiers else {}),
-            "quarantined": scored.manifest.get("quarantined", []),
+            "quarantined": scored.manifest["quarantined"],
             "from_target": choice.from_target,
             "sources": _by_source(scored.manifest["sources"], [] if choice.from_target else documents),
             **_shares_taken(scored, target_shares, potential, chosen, best),
@@ -189,7 +189,7 @@ def _ranked(scored: Scores, budget: Budget, pool: int, **how: Any) -> Ranking:
         return rank(scored.batches, budget, pool, more=scored.more, **how)
     except SettingsError as error:
         rejects = ", ".join(
-            f"{count:,} {reason}" for reason, count in sorted(scored.manifest.get("rejects", {}).items())
+            f"{count:,} {reason}" for reason, count in sorted(scored.manifest["rejects"].items())
         )
         if not rejects:
             raise

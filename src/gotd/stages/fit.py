@@ -33,6 +33,10 @@ from gotd.transfers import enough_memory, give_back
 from gotd.transport import Cost, Measure, Space, recentred, summarised
 
 
+# What the paper asks for: entropic OT with a small reg, no debiasing, no centring, no trimming.
+PUBLISHED: Mapping[str, Any] = {"reg": 0.01, "debias": False, "centre": False, "whiten": 0.0, "trim": 0.0}
+
+
 @dataclass(frozen=True, slots=True)
 class FitSettings:
     """What decides a fit.
@@ -103,8 +107,8 @@ class FitSettings:
         return Space.fit(reference, centre=self.centre, whiten=self.whiten, remove_top=self.remove_top)
 
     def as_published(self) -> FitSettings:
-        """The settings of the paper: entropic OT with a small reg, no debiasing, no centring, no trimming."""
-        return replace(self, reg=0.01, debias=False, centre=False, whiten=0.0, remove_top=0, trim=0.0)
+        """The settings of the paper."""
+        return replace(self, **PUBLISHED, remove_top=0)
 
 
 @released_by_errors()
@@ -235,18 +239,16 @@ def fitted(
     target: NDArray[np.float32],
     settings: FitSettings,
     *,
-    reference_weights: torch.Tensor | None = None,
-    target_weights: torch.Tensor | None = None,
     more: NDArray[np.float32] | None = None,
     device: torch.device | str = "cpu",
 ) -> Potential:
-    """The potential from raw vectors: reference (n, d), one target (m, d), weights (n,) and (m,) or uniform.
+    """The potential from raw vectors: reference (n, d) and one target (m, d), each document weighing the same.
 
     `more` (k, d) are vectors of the reference, these n among them, to correct the fit by. `device` solves.
     """
     space = settings.space(reference)
-    source = Measure.of(space(reference), reference_weights)
-    wanted = Wanted("target", 1.0, Measure.of(space(target), target_weights))
+    source = Measure.of(space(reference))
+    wanted = Wanted("target", 1.0, Measure.of(space(target)))
     rest = None if more is None else Measure.of(space(more))
     return fitted_to(encoder, space, source, [wanted], settings, rest, device)
 

@@ -139,7 +139,6 @@ def score(
         replace(chosen, vector_length=fitted.encoder.dim),
         on_error,
         None if sources is None else frozenset(sources),
-        fitted.settings.get("text_mass", "docs"),
         device,
         tuple(file.path for file in test),
         tokenizer,

@@ -27,7 +27,7 @@ from gotd.stages.addresses import Addresses
 from gotd.stages.arithmetic import priced_with
 from gotd.stages.embeddings import REUSED, Vectors, open_vectors
 from gotd.stages.more import is_cheap
-from gotd.stages.points import TextMass, masses, points_of
+from gotd.stages.points import masses_as_fitted, points_of
 from gotd.stages.scores import CONTAMINATED, own_column, schema_of
 from gotd.stages.turns import new_lists, save_lists
 from gotd.transport import Products
@@ -46,7 +46,6 @@ class ShardScorer:
         fields: where text, id and source are in a record.
         on_error: `skip` or `fail`.
         sources: the sources to score, or None for all; documents of others are only counted.
-        mass: whether a document weighs one (`docs`) or its tokens (`tokens`) in the certificate.
         device: where a transformer encoder runs, and documents are priced if `products` says with what.
         held_out: files of texts that no candidate may share a run of words with.
         tokenizer: what counts tokens, or None where they are estimated.
@@ -60,7 +59,6 @@ class ShardScorer:
     fields: Fields
     on_error: OnError
     sources: frozenset[str] | None
-    mass: TextMass
     device: str
     held_out: tuple[str, ...] = ()
     tokenizer: str | None = None
@@ -189,7 +187,7 @@ def _scored(
     else:
         tokens = _tokenizer(how.tokenizer).count(texts)
     if potential.method is None:
-        weights = masses(documents, how.mass)
+        weights = masses_as_fitted(documents, potential)
         found = potential.priced(points, torch.ones(len(documents)) if weights is None else weights)
     else:
         batch = Batch(texts, [d.id for d in documents], [d.source for d in documents], points)

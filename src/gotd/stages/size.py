@@ -35,7 +35,7 @@ from gotd.selection.knee import knee
 from gotd.selection.mix import AUTO, WarmUp
 from gotd.selection.ranking import rank
 from gotd.stages.picking import Mix, check_mix, share_of
-from gotd.stages.points import masses, points_of
+from gotd.stages.points import masses_as_fitted, points_of
 from gotd.stages.scores import Scores
 from gotd.stages.selected import fetched
 from gotd.transport import Measure
@@ -145,7 +145,7 @@ def size(
     spent = np.cumsum(tokens)[np.array(counts) - 1].tolist()
     shares = [share_of(mix, warm_up, total) for total in spent]
     points = points_of(documents, potential)
-    weights = masses(documents, potential.settings.get("text_mass", "docs"))
+    weights = masses_as_fitted(documents, potential)
     shortlist = Measure.of(points, weights)
     blend, summary = potential.gradient()
     (start,) = blend.parts

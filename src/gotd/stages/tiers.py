@@ -166,7 +166,6 @@ def refine(
         replace(fields, vector_length=fitted.encoder.dim),
         "skip",
         None,
-        fitted.settings.get("text_mass", "docs"),
         device,
         tokenizer=tokenizer,
         wanted=wanted,
