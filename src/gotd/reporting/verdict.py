@@ -9,7 +9,7 @@ from typing import Any
 
 from gotd.potential import Potential
 from gotd.selection.methods import GOTD
-from gotd.stages.score import ASK_AT
+from gotd.stages.passes import ASK_AT
 
 AGREE = 0.75  # two halves of the target: below it, which documents are best depends on which examples were given
 REJECTED = 0.01

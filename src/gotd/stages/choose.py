@@ -188,9 +188,7 @@ def _ranked(scored: Scores, budget: Budget, pool: int, **how: Any) -> Ranking:
     try:
         return rank(scored.batches, budget, pool, more=scored.more, **how)
     except SettingsError as error:
-        rejects = ", ".join(
-            f"{count:,} {reason}" for reason, count in sorted(scored.manifest["rejects"].items())
-        )
+        rejects = ", ".join(f"{count:,} {reason}" for reason, count in sorted(scored.manifest["rejects"].items()))
         if not rejects:
             raise
         raise SettingsError(f"{error}. Rejected: {rejects}; see {scored.folder / REJECTS}") from error

@@ -32,7 +32,6 @@ from gotd.stages.targets import Aim, Targets, aims, check_aims, described, input
 from gotd.transfers import enough_memory, give_back
 from gotd.transport import Cost, Measure, Space, recentred, summarised
 
-
 # What the paper asks for: entropic OT with a small reg, no debiasing, no centring, no trimming.
 PUBLISHED: Mapping[str, Any] = {"reg": 0.01, "debias": False, "centre": False, "whiten": 0.0, "trim": 0.0}
 
@@ -197,17 +196,14 @@ def fit(
     with enough_memory("the fit", "pass a smaller --fit-sample or --target-sample, or --device cpu"):
         potential = fitted_to(encoder, space, source, wanted, chosen, more, where_solved)
     give_back(where_solved)
-    potential = replace(
-        potential,
-        settings={
-            "key": artifact.key,
-            "fields": asdict(where),
-            "text_mass": chosen.text_mass,
-            "reference_digests": sorted(file.digest for file in read_from),
-            "targets": _where_targets_are(goals, where_target, chosen),
-        },
-        method=_method(chosen, samples, source, wanted),
-    )
+    known = {
+        "key": artifact.key,
+        "fields": asdict(where),
+        "text_mass": chosen.text_mass,
+        "reference_digests": sorted(file.digest for file in read_from),
+        "targets": _where_targets_are(goals, where_target, chosen),
+    }
+    potential = replace(potential, settings=known, method=_method(chosen, samples, source, wanted))
     path = potential.save(artifact.folder)
     solved_at = time.perf_counter()
     with RejectWriter(artifact.folder / "rejects.jsonl") as rejects:

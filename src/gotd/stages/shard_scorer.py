@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from hashlib import blake2b
 from itertools import islice
@@ -72,6 +72,7 @@ class ShardScorer:
         col = potential.no_mass()
         counts = {"read": 0, "scored": 0, "outside": 0, "rejected": 0}
         lists = new_lists(potential)
+        fields = replace(self.fields, vector_length=potential.encoder.dim)
         wanted = None if self.wanted is None else Addresses.of(self.wanted, shard.file)
         with (
             open_vectors(potential.encoder, shard, stem, self.embeddings, self.keep_embeddings) as vectors,
@@ -82,7 +83,7 @@ class ShardScorer:
         ):
             sorted_together = _SORTED if self.products is None else _SORTED_GPU
             size = _BATCH * (1 if is_cheap(potential.encoder) else sorted_together)
-            for items in _batches(read(shard, self.fields, self.on_error), size):
+            for items in _batches(read(shard, fields, self.on_error), size):
                 kept: dict[int, Document] = {}
                 for row, item in enumerate(items, start=counts["read"] + 1):
                     if isinstance(item, Reject):

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from gotd.artifacts import digest, open_artifact, released_by_errors
 from gotd.corpus import Fields, plan
-from gotd.engine import Done, Executor, Progress, run, silent
+from gotd.engine import Done, Executor, Progress, silent
 from gotd.errors import GotdError, InputError, SettingsError, whole
 from gotd.potential import FILE_NAME, Potential
 from gotd.potential_file import identity as identity_of
@@ -31,10 +31,10 @@ from gotd.selection.budget import Budget
 from gotd.selection.kept_share import KeptShare, kept_share
 from gotd.selection.ranking import Picked, Ranking, rank
 from gotd.stages.addresses import write_addresses
-from gotd.stages.arithmetic import arithmetic_for, worker_count
-from gotd.stages.score import on_gpu
+from gotd.stages.arithmetic import arithmetic_for
+from gotd.stages.passes import over_shards
 from gotd.stages.scores import NAME, REJECTS, WITHIN, Scores, schema_of
-from gotd.stages.shard_scorer import ShardScorer, forget, own_columns
+from gotd.stages.shard_scorer import ShardScorer, own_columns
 
 COARSE = "coarse.parquet"
 PROBE = "probe.parquet"
@@ -163,7 +163,7 @@ def refine(
     arithmetic = arithmetic_for(fitted, device)
     scorer = ShardScorer(
         artifact.folder / FILE_NAME,
-        replace(fields, vector_length=fitted.encoder.dim),
+        fields,
         "skip",
         None,
         device,
@@ -174,15 +174,14 @@ def refine(
     quarantined = before.manifest["quarantined"]
     gone = {(one["file"], one["start"], one["stop"]) for one in quarantined}
     shards = [one for one in plan(before.files, fields) if (one.file.path, one.start, one.stop) not in gone]
-    forget()
-    ran = run(
-        shards,
+    ran = over_shards(
         scorer,
+        fitted,
+        shards,
         artifact.folder / "parts",
         digest([artifact.key, quarantined]),
-        workers=worker_count(workers, executor, device, fitted),
+        workers=workers,
         executor=executor,
-        gpu=on_gpu(device, fitted.encoder),
         progress=progress,
     )
     if ran.lost:
