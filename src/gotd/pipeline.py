@@ -173,9 +173,10 @@ def select(
     kept = None if embeddings is None else Kept.load(embeddings)
     if kept is not None:
         check_place(kept, folder, overwrite)
+    encoders = [settings.encoder, *([] if tiers is None else [tiers.coarse])]
     asked = {
         **asdict(settings),
-        **encoder_files(settings.encoder, *([] if tiers is None else [tiers.coarse])),
+        **encoder_files(*encoders),
         "fields": asdict(where),
         "target_fields": None if where_target is None else asdict(where_target),
         "budget": str(wanted),
@@ -193,7 +194,6 @@ def select(
     files = {"candidates": find(candidates), **inputs_of(goals)}
     files |= {name: find(given) for name, given in (("reference", reference), ("held_out", held_out)) if given}
     inputs = {name: [file.as_input for file in found] for name, found in files.items()}
-    encoders = [settings.encoder, *([] if tiers is None else [tiers.coarse])]
     reads: list[Path | str] = [*filter(None, map(encoder_folder, encoders)), *([tokenizer] if tokenizer else [])]
     artifact = open_artifact(folder, "select", asked, inputs, overwrite=overwrite, reads=reads)
     if artifact.finished is not None:
@@ -201,7 +201,7 @@ def select(
     work = folder / ".work"
     first = settings if tiers is None else replace(settings, encoder=tiers.coarse)
     reading: dict[str, Any] = {"fields": where, "on_error": on_error, "device": device, "progress": progress}
-    working: dict[str, Any] = {"tokenizer": tokenizer, "workers": workers, "executor": executor}
+    working: dict[str, Any] = {"workers": workers, "executor": executor}
     sources = None
     if keep is not None:
         near = domains(candidates, target, keep=measured, settings=first, target_fields=where_target, **reading)
@@ -219,6 +219,7 @@ def select(
             sources=sources,
             held_out=held_out,
             polish=polish,
+            tokenizer=tokenizer,
             embeddings=embeddings,
             keep_embeddings=keep_embeddings,
             **reading,

@@ -106,13 +106,18 @@ class Scores:
 
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """The rows of `scores.parquet`, a bounded number at a time."""
-        # Read ahead, Arrow holds the compressed bytes of every row group until the last.
-        with pq.ParquetFile(self.folder / NAME, pre_buffer=False) as file:
-            yield from file.iter_batches(batch_size=1 << 16, columns=None if columns is None else list(columns))
+        return batches_of(self.folder / NAME, columns)
 
     def to_arrow(self) -> pa.Table:
         """All rows as one table."""
         return pq.read_table(self.folder / NAME)
+
+
+def batches_of(path: Path, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
+    """Some columns of a table, or all, a bounded number of rows at a time."""
+    # Read ahead, Arrow holds the compressed bytes of every row group until the last.
+    with pq.ParquetFile(path, pre_buffer=False) as file:
+        yield from file.iter_batches(batch_size=1 << 16, columns=None if columns is None else list(columns))
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,10 +19,9 @@ import torch
 from gotd.corpus import Document, Fields, OnError, Reject, RejectWriter, Shard, find, plan, read
 from gotd.errors import InputError
 from gotd.potential import Potential, Priced
-from gotd.selection.budget import estimated_tokens
 from gotd.selection.contamination import Contamination
 from gotd.selection.methods import Batch, NearestLists
-from gotd.selection.tokens import Tokenizer, load_tokenizer
+from gotd.selection.tokens import Tokenizer, load_tokenizer, token_counts
 from gotd.stages.addresses import Addresses
 from gotd.stages.arithmetic import priced_with
 from gotd.stages.embeddings import REUSED, Vectors, open_vectors
@@ -183,10 +182,6 @@ def _scored(
     else:
         points = potential.points(vectors.of(documents))
     texts = [d.text for d in documents]
-    if how.tokenizer is None:
-        tokens = np.array([estimated_tokens(text) for text in texts], dtype=np.int32)
-    else:
-        tokens = _tokenizer(how.tokenizer).count(texts)
     if potential.method is None:
         weights = masses_as_fitted(documents, potential)
         found = potential.priced(points, torch.ones(len(documents)) if weights is None else weights)
@@ -202,7 +197,7 @@ def _scored(
         "id": [d.id for d in documents],
         "source": [d.source for d in documents],
         "score": found.f.numpy(),
-        "tokens": tokens,
+        "tokens": token_counts(texts, None if how.tokenizer is None else _tokenizer(how.tokenizer)),
         "file": np.zeros(len(documents), dtype=np.int32),
         "position": np.array([d.position for d in documents], dtype=np.int64),
         "piece": np.array([d.piece for d in documents], dtype=np.int32),

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,18 +30,17 @@ from gotd.potential import FILE_NAME, Potential
 from gotd.potential_file import identity as identity_of
 from gotd.selection.budget import Budget
 from gotd.selection.kept_share import KeptShare, kept_share
-from gotd.selection.ranking import Picked, Ranking, rank
+from gotd.selection.ranking import PICKED, Picked, Ranking, rank
 from gotd.stages.addresses import write_addresses
 from gotd.stages.arithmetic import arithmetic_for
 from gotd.stages.passes import over_shards
-from gotd.stages.scores import NAME, REJECTS, WITHIN, Scores, schema_of
+from gotd.stages.scores import NAME, REJECTS, WITHIN, Scores, batches_of, schema_of
 from gotd.stages.shard_scorer import ShardScorer, own_columns
 
 COARSE = "coarse.parquet"
 PROBE = "probe.parquet"
 LEAST_PROBED = 1_000
 LEAST_SHORTLIST = 2
-_COLUMNS = ("id", "score", "tokens", "file", "position", "piece", "checksum")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,6 @@ def refine(
     shortlist: float,
     probe: int | None = None,
     seed: int = 0,
-    tokenizer: str | None = None,
     workers: int | None = None,
     executor: Executor | None = None,
     device: str = "auto",
@@ -125,13 +124,13 @@ def refine(
         shortlist: how many budgets of the best by `coarse` are scored again.
         probe: see `Tiers`.
         seed: of the probe.
-        tokenizer: that of the coarse scores.
         workers, executor, device, progress: see `score`.
     """
     started = time.perf_counter()
     before = Scores.load(coarse)
     fitted = Potential.load(potential, device=device)
     asked, counts = before.manifest["settings"], before.manifest["counts"]
+    tokenizer = asked["tokenizer"]
     settings = {
         **asked,
         "potential": identity_of(potential),
@@ -167,7 +166,7 @@ def refine(
         "skip",
         None,
         device,
-        tokenizer=tokenizer,
+        tokenizer=None if tokenizer is None else tokenizer["name"],
         wanted=wanted,
         products=None if arithmetic is None else arithmetic.products,
     )
@@ -228,14 +227,14 @@ def of_whole_pool(ranking: Ranking, scored: Scores, seed: int) -> Ranking:
         return ranking
     told, probe = scored.manifest["tiers"], pq.read_table(scored.folder / PROBE)
     pool = told["shortlist"] + told["outside"]
-    drawn = rank(_reader(scored.folder / COARSE), Budget(ranking.size, "docs"), pool, seed=seed, worst=0)
+    drawn = rank(partial(batches_of, scored.folder / COARSE), Budget(ranking.size, "docs"), pool, seed=seed, worst=0)
     if not len(probe):
         return replace(ranking, random=drawn.random, pool=pool)
     found = probe["score"].to_numpy()
     last = np.argsort(-found, kind="stable")[: len(ranking.worst)]
     # The shortlist is known, the probe stands for the rest.
     mean = (ranking.mean * ranking.pool + float(found.mean()) * told["outside"]) / pool
-    return replace(ranking, random=drawn.random, worst=_picked(probe.take(pa.array(last))), mean=mean, pool=pool)
+    return replace(ranking, random=drawn.random, worst=Picked.of(probe.take(pa.array(last))), mean=mean, pool=pool)
 
 
 def _probe(before: Scores, best: Picked, outside: int, size: int, seed: int) -> Picked:
@@ -248,7 +247,7 @@ def _probe(before: Scores, best: Picked, outside: int, size: int, seed: int) -> 
     drawn = np.sort(np.random.default_rng([seed, 1]).choice(outside, min(size, outside), replace=False))
     limit = best.score[-1]
     ties, seen, parts = int((best.score == limit).sum()), 0, []
-    for batch in before.batches(_COLUMNS):
+    for batch in before.batches(PICKED):
         score = batch["score"].to_numpy()
         tied = np.flatnonzero(score == limit)
         inside = score < limit
@@ -258,7 +257,7 @@ def _probe(before: Scores, best: Picked, outside: int, size: int, seed: int) -> 
         first, last = np.searchsorted(drawn, (seen, seen + len(rows)))
         parts.append(pa.Table.from_batches([batch]).take(pa.array(rows[drawn[first:last] - seen])))
         seen += len(rows)
-    return _picked(pa.concat_tables(parts))
+    return Picked.of(pa.concat_tables(parts))
 
 
 def _split(done: Sequence[Done], before: Scores, folder: Path, probed: Picked, own: Sequence[str]) -> tuple[int, int]:
@@ -286,20 +285,5 @@ def _split(done: Sequence[Done], before: Scores, folder: Path, probed: Picked, o
 def _kept(folder: Path, budget: Budget, outside: int) -> KeptShare:
     """What share of the best by the dear encoder the shortlist holds, by the probe of the rest."""
     shortlist, probe = (pq.read_table(folder / name)["score"].to_numpy() for name in (NAME, PROBE))
-    best = rank(_reader(folder / NAME), budget, len(shortlist), seed=0, worst=0).size
+    best = rank(partial(batches_of, folder / NAME), budget, len(shortlist), seed=0, worst=0).size
     return kept_share(shortlist, probe, outside, best)
-
-
-def _reader(path: Path) -> Callable[[list[str]], Iterator[pa.RecordBatch]]:
-    """What reads some columns of a table, a bounded number of rows at a time."""
-
-    def batches(columns: list[str]) -> Iterator[pa.RecordBatch]:
-        with pq.ParquetFile(path) as file:
-            yield from file.iter_batches(batch_size=1 << 16, columns=columns)
-
-    return batches
-
-
-def _picked(rows: pa.Table) -> Picked:
-    """Rows of a table of scores as picked ones."""
-    return Picked(rows["id"].to_pylist(), *(rows[name].to_numpy() for name in _COLUMNS[1:]))
