@@ -23,9 +23,9 @@ import orjson
 from gotd.artifacts import MANIFEST, Artifact, open_artifact, read_json, released_by_errors
 from gotd.corpus import Fields, GivenFields, Inputs, OnError, OutputFormat, Reject, RejectWriter, fields_from, find
 from gotd.durable import linked
+from gotd.encoder_folders import encoder_files, encoder_folder
 from gotd.engine import Executor, Progress, check_executor, silent
 from gotd.errors import InputError, whole
-from gotd.potential import encoder_files, encoder_folder
 from gotd.selection.duplicates import Mode
 from gotd.selection.mix import WarmUp
 from gotd.selection.tokens import identity

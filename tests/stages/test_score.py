@@ -210,13 +210,13 @@ def test_the_encoder_runs_where_it_is_told_to(corpora, tmp_path: Path, monkeypat
     import gotd.potential
 
     seen = []
-    restore = gotd.potential.restore_encoder
+    restore = gotd.potential_file.restore_encoder
 
     def watched(config, tensors, *, device):
         seen.append(device)
         return restore(config, tensors, device=device)
 
-    monkeypatch.setattr("gotd.potential.restore_encoder", watched)
+    monkeypatch.setattr("gotd.potential_file.restore_encoder", watched)
     gotd.fit(corpora.target, corpora.pool, tmp_path / "fit", device="cpu")
     gotd.score(tmp_path / "fit", corpora.pool, tmp_path / "out", device="cpu", workers=1)
     assert set(seen) == {"cpu"}

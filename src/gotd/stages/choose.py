@@ -20,7 +20,8 @@ from gotd.artifacts import open_artifact, released_by_errors
 from gotd.corpus import Document, Fields, OutputFormat
 from gotd.engine import Progress, silent
 from gotd.errors import SettingsError, whole
-from gotd.potential import FILE_NAME, Potential
+from gotd.potential import Potential
+from gotd.potential_file import FILE_NAME
 from gotd.selection.budget import Budget
 from gotd.selection.caps import Cap
 from gotd.selection.duplicates import Mode

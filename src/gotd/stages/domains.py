@@ -13,11 +13,11 @@ from statistics import fmean
 import numpy as np
 
 from gotd.corpus import Document, Fields, GivenFields, Inputs, OnError, fields_from, find
+from gotd.encoder_folders import encoder_for
 from gotd.encoders import Encoder
 from gotd.encoders.precomputed import Precomputed
 from gotd.engine import Progress, silent
 from gotd.errors import InputError, SettingsError, whole
-from gotd.potential import encoder_for
 from gotd.selection.gradient import between_halves
 from gotd.stages.fit import FitSettings
 from gotd.stages.points import masses, vectors_by

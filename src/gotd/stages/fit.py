@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 
 from gotd.artifacts import open_artifact, released_by_errors
 from gotd.corpus import Fields, GivenFields, Inputs, OnError, RejectWriter, fields_from, find
+from gotd.encoder_folders import encoder_files, encoder_folder
 from gotd.encoders import Encoder
 from gotd.encoders.weights import transport_device
 from gotd.engine import Progress, silent
 from gotd.errors import SettingsError, number, whole
-from gotd.potential import Potential, encoder_files, encoder_folder
+from gotd.potential import Potential
 from gotd.selection.methods import GOTD, Method, check_method, fit_method
 from gotd.selection.several import Wanted, accounts, fit_terms
 from gotd.stages.more import more_of

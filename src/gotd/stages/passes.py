@@ -16,7 +16,8 @@ import torch
 from gotd.artifacts import Artifact
 from gotd.corpus import Shard
 from gotd.engine import Executor, Progress, Ran, run
-from gotd.potential import FILE_NAME, Potential
+from gotd.potential import Potential
+from gotd.potential_file import FILE_NAME
 from gotd.stages.arithmetic import on_gpu, worker_count
 from gotd.stages.embeddings import FOLDER, collect
 from gotd.stages.ranks import Rank

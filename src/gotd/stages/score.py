@@ -21,7 +21,8 @@ from gotd.corpus import Fields, File, GivenFields, Inputs, OnError, Shard, field
 from gotd.durable import linked
 from gotd.engine import Executor, Progress, check_executor, silent
 from gotd.errors import InputError, SettingsError, whole
-from gotd.potential import FILE_NAME, Potential
+from gotd.potential import Potential
+from gotd.potential_file import FILE_NAME
 from gotd.potential_file import identity as identity_of
 from gotd.selection.methods.round_robin import Taken
 from gotd.selection.tokens import identity

@@ -26,7 +26,8 @@ from gotd.artifacts import digest, open_artifact, released_by_errors
 from gotd.corpus import Fields, plan
 from gotd.engine import Done, Executor, Progress, silent
 from gotd.errors import GotdError, InputError, SettingsError, whole
-from gotd.potential import FILE_NAME, Potential
+from gotd.potential import Potential
+from gotd.potential_file import FILE_NAME
 from gotd.potential_file import identity as identity_of
 from gotd.selection.budget import Budget
 from gotd.selection.kept_share import KeptShare, kept_share
