@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from gotd.artifacts import MANIFEST, load_manifest, read_json
+from gotd.artifacts import kind_of, load_manifest
 from gotd.corpus import File, OnError, Reject, RejectWriter, Shard, rows_of
 from gotd.corpus.delimited import row_lines
 from gotd.durable import settle, temporary
@@ -85,8 +85,7 @@ class Scores:
     @classmethod
     def within(cls, folder: Path | str) -> Scores:
         """The scoring that a finished folder of `score` or of `select` holds."""
-        path = Path(folder) / MANIFEST
-        if not path.exists() or read_json(path).get("kind") != "select":
+        if kind_of(folder) != "select":
             return cls.load(folder)
         selected = load_manifest(folder, "select")
         scored = sum(row["pool"] for row in selected["sources"].values())
