@@ -126,10 +126,7 @@ def fit(as_json: bool, **given: Any) -> None:
 @opt.chain(opt.output, opt.fields_over_fit, opt.held_out, opt.tokenizer, opt.embeddings, opt.on_error)
 @opt.chain(opt.workers, opt.executor, opt.ranks, opt.device)
 @click.option(
-    "--polish",
-    default=3,
-    show_default=True,
-    help="Corrections by whole passes, where the pool is the reference.",
+    "--polish", default=3, show_default=True, help="Corrections by whole passes, where the pool is the reference."
 )
 @opt.chain(opt.overwrite, opt.json)
 def score(

@@ -231,10 +231,7 @@ def _reading(of_fit: bool) -> Callable[[Command], Command]:
             "--chunk-chars", type=int, help="Join texts and cut them into pieces of this length (paper: 1000)."
         ),
         click.option(
-            "--min-chars",
-            type=int,
-            default=None if of_fit else 0,
-            help=f"Reject shorter documents.  {default('0')}",
+            "--min-chars", type=int, default=None if of_fit else 0, help=f"Reject shorter documents.  {default('0')}"
         ),
         click.option(
             "--text-per",

@@ -18,17 +18,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from gotd.transport import (
-    CENTROIDS,
-    Cost,
-    Measure,
-    Problem,
-    SoftMin,
-    Solution,
-    solve,
-    solve_symmetric,
-    summarised,
-)
+from gotd.transport import CENTROIDS, Cost, Measure, Problem, SoftMin, Solution, solve, solve_symmetric, summarised
 
 _SHARES = (0.01, 0.05, 0.1)
 _HALVES_OF = 4_000

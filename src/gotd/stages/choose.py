@@ -33,14 +33,7 @@ from gotd.selection.several import accounts
 from gotd.stages.moved import pull, transport
 from gotd.stages.picking import MIX, Beyond, Choice, Mix, Pick, PickSettings, pick
 from gotd.stages.scores import NAME, REJECTS, Scores, own_column
-from gotd.stages.selected import (
-    Selection,
-    calibrated_scores,
-    fetched,
-    write_arrow,
-    write_duplicates,
-    write_records,
-)
+from gotd.stages.selected import Selection, calibrated_scores, fetched, write_arrow, write_duplicates, write_records
 from gotd.stages.sharing import Lists, check_shares, divided, joined, parse_shares, share_out
 from gotd.stages.target_alone import target_alone
 from gotd.stages.tiers import COARSE, PROBE, of_whole_pool

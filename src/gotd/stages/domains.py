@@ -122,12 +122,7 @@ def _wanted(goal: Aim, fields: Fields, settings: FitSettings, on_error: OnError)
 
 
 def _by_source(
-    candidates: Inputs,
-    fields: Fields,
-    size: int,
-    seed: int,
-    on_error: OnError,
-    progress: Progress,
+    candidates: Inputs, fields: Fields, size: int, seed: int, on_error: OnError, progress: Progress
 ) -> dict[str, list[Document]]:
     files = find(candidates)
     drawn: dict[str, list[Document]] = defaultdict(list)

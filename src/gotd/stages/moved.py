@@ -23,11 +23,7 @@ _PULLED = 1_000
 
 
 def transport(
-    potential: Potential,
-    selected: Sequence[Document],
-    random: Sequence[Document],
-    best: Picked,
-    mix: float,
+    potential: Potential, selected: Sequence[Document], random: Sequence[Document], best: Picked, mix: float
 ) -> dict[str, Any]:
     """The objective at the reference, predicted after the selection, solved after it, and after a random choice."""
     before = potential.quality.value

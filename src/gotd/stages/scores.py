@@ -163,10 +163,7 @@ def merge(
     sources: Counter[str] = Counter()
     rows_before: Counter[str] = Counter()  # of each file, in the parts before
     beside = temporary(folder / NAME)
-    with (
-        RejectWriter(folder / REJECTS) as rejects,
-        pq.ParquetWriter(beside, written, compression="zstd") as out,
-    ):
+    with RejectWriter(folder / REJECTS) as rejects, pq.ParquetWriter(beside, written, compression="zstd") as out:
         group: list[pa.Table] = []
         for part in done:
             counts.update(part.counts)

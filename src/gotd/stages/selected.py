@@ -155,10 +155,7 @@ def write_arrow(
             **(dict(zip(_TAKEN_BY, zip(*taken_by))) if taken_by else {}),
         }
     )
-    with (
-        pa.OSFile(str(folder / "selected.arrow"), "wb") as sink,
-        pa.ipc.new_file(sink, table.schema) as writer,
-    ):
+    with pa.OSFile(str(folder / "selected.arrow"), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table)
 
 
