@@ -20,8 +20,9 @@ from gotd.potential import Potential
 from gotd.potential_file import FILE_NAME
 from gotd.stages.arithmetic import on_gpu, worker_count
 from gotd.stages.embeddings import FOLDER, collect
+from gotd.stages.merging import given_up
 from gotd.stages.ranks import Rank
-from gotd.stages.scores import Scores, given_up
+from gotd.stages.scores import Scores
 from gotd.stages.shard_scorer import ShardScorer, forget
 
 ASK_AT = 0.03  # below it the best 1 % change by about one in a hundred (docs/log.md)

@@ -28,9 +28,10 @@ from gotd.selection.methods.round_robin import Taken
 from gotd.selection.tokens import identity
 from gotd.stages.arithmetic import arithmetic_for
 from gotd.stages.embeddings import REUSED, Kept, check_keeping, check_place
+from gotd.stages.merging import Merged, given_up, merge, repeats
 from gotd.stages.passes import Last, Passes
 from gotd.stages.ranks import Rank
-from gotd.stages.scores import REJECTS, Merged, Scores, given_up, merge, repeats
+from gotd.stages.scores import REJECTS, Scores
 from gotd.stages.shard_scorer import ShardScorer, own_columns
 from gotd.stages.turns import TurnScores, take_turns, told
 

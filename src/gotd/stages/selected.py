@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from gotd.artifacts import kind_of, load_manifest
-from gotd.corpus import Document, Fields, OutputFormat, fetch, open_writer
+from gotd.corpus import Document, OutputFormat, fetch, open_writer
 from gotd.errors import InputError
 from gotd.potential import Potential
 from gotd.selection.duplicates import Duplicate
@@ -87,13 +87,13 @@ def leading_sources(sources: Mapping[str, Mapping[str, int]]) -> list[tuple[str,
     return [*rows[: _SHOWN - 1], (f"{len(rest):,} other sources", others)]
 
 
-def fetched(scored: Scores, picked: Picked, fields: Fields) -> list[Document]:
+def fetched(scored: Scores, picked: Picked) -> list[Document]:
     """The documents of the picked rows, in their order."""
     rows: dict[int, dict[tuple[int, int], int]] = defaultdict(dict)
     for row, (file, position, piece) in enumerate(zip(picked.file, picked.position, picked.piece)):
         rows[int(file)][int(position), int(piece)] = row
     found: list[Document | None] = [None] * len(picked)
-    files = scored.files
+    files, fields = scored.files, scored.fields
     for number, addresses in rows.items():
         for document in fetch(files[number], list(addresses), fields):
             row = addresses[document.position, document.piece]

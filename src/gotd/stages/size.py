@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gotd.corpus import Document, Fields
+from gotd.corpus import Document
 from gotd.engine import Progress, silent
 from gotd.errors import SettingsError, whole
 from gotd.potential import Potential
@@ -33,7 +33,6 @@ from gotd.selection.duplicates import Deduplicator, Mode
 from gotd.selection.gradient import Gradient, Mixture
 from gotd.selection.knee import knee
 from gotd.selection.mix import AUTO, WarmUp
-from gotd.selection.ranking import rank
 from gotd.stages.picking import Mix, check_mix, share_of
 from gotd.stages.points import masses_as_fitted, points_of
 from gotd.stages.scores import Scores
@@ -135,7 +134,7 @@ def size(
     if tiers := scored.manifest.get("tiers"):
         short = f"--fine scored a shortlist of {tiers['shortlist']} alone"
         raise SettingsError(f"{scores}: {short}; score the pool with `gotd score {scores}` first")
-    pool = int(scored.manifest["counts"]["scored"])
+    pool = scored.pool
     most = min(pool, max(1000, min(_MOST, pool // 10))) if limit is None else limit
     potential = Potential.load(scored.folder)
     _check(most, budgets, folds, potential)
@@ -191,9 +190,8 @@ def _check(most: int, budgets: int, folds: int, potential: Potential) -> None:
 
 def _shortlist(scored: Scores, most: int, dedup: Mode) -> tuple[list[Document], list[int]]:
     """The best documents of some budgets of `most`, without duplicates, and the tokens of each."""
-    pool = int(scored.manifest["counts"]["scored"])
-    ranking = rank(scored.batches, Budget(most, "docs"), pool, seed=0, worst=0, stretch=_STRETCH)
-    found = fetched(scored, ranking.best, Fields(**scored.manifest["settings"]["fields"]))
+    ranking = scored.ranked(Budget(most, "docs"), stretch=_STRETCH)
+    found = fetched(scored, ranking.best)
     twins = Deduplicator(dedup)
     kept = [row for row, document in enumerate(found) if twins.offer(document.id, document.text) is None]
     return [found[row] for row in kept], ranking.best.tokens[kept].tolist()

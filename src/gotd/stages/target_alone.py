@@ -18,7 +18,7 @@ from gotd.errors import InputError
 from gotd.potential import Potential
 from gotd.selection.budget import Budget
 from gotd.selection.methods.all_target import AllTarget
-from gotd.selection.ranking import Picked, rank
+from gotd.selection.ranking import Picked
 from gotd.selection.tokens import load_tokenizer, token_counts
 from gotd.stages.picking import Beyond, Choice, PickSettings, pick
 from gotd.stages.scores import Scores
@@ -36,8 +36,8 @@ def target_alone(
     scores = method.of_target([document.id for document in found.documents])
     order = np.argsort(scores, kind="stable")
     documents = [found.documents[row] for row in order.tolist()]
-    best = _picked(documents, scores[order], scored.manifest["settings"]["tokenizer"])
-    ranking = rank(scored.batches, budget, scored.manifest["counts"]["scored"], seed=seed, worst=0)
+    best = _picked(documents, scores[order], scored.tokenizer)
+    ranking = scored.ranked(budget, seed=seed)
     filled = np.cumsum(best.tokens, dtype=np.int64)
     size = int((filled <= budget.amount).sum()) if budget.unit == "tokens" else ranking.size
     chosen = pick(documents, best.tokens.tolist(), budget, size, how, potential, Beyond())

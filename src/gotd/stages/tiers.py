@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from gotd.artifacts import digest, open_artifact, released_by_errors
-from gotd.corpus import Fields, plan
+from gotd.corpus import plan
 from gotd.engine import Done, Executor, Progress, silent
 from gotd.errors import GotdError, InputError, SettingsError, whole
 from gotd.potential import Potential
@@ -131,7 +131,6 @@ def refine(
     before = Scores.load(coarse)
     fitted = Potential.load(potential, device=device)
     asked, counts = before.manifest["settings"], before.manifest["counts"]
-    tokenizer = asked["tokenizer"]
     settings = {
         **asked,
         "potential": identity_of(potential),
@@ -145,35 +144,26 @@ def refine(
     if artifact.finished is not None:
         return Scores.load(artifact.folder)
     budget = in_documents(budget, counts["scored"])
-    ranking = rank(
-        before.batches,
-        budget,
-        counts["scored"],
-        seed=seed,
-        worst=0,
-        stretch=shortlist,
-        estimated=tokenizer is None,
-        more=before.more,
-    )
+    ranking = before.ranked(budget, stretch=shortlist)
     size = max(ranking.size, LEAST_PROBED) if probe is None else probe
     probed = _probe(before, ranking.best, counts["scored"] - len(ranking.best), size, seed)
-    fields, wanted = Fields(**asked["fields"]), artifact.folder / "parts" / "wanted"
+    wanted = artifact.folder / "parts" / "wanted"
     write_addresses(wanted, before.files, [ranking.best, probed])
     fitted.save(artifact.folder)
     arithmetic = arithmetic_for(fitted, device)
     scorer = ShardScorer(
         artifact.folder / FILE_NAME,
-        fields,
+        before.fields,
         "skip",
         None,
         device,
-        tokenizer=None if tokenizer is None else tokenizer["name"],
+        tokenizer=None if before.tokenizer is None else before.tokenizer["name"],
         wanted=wanted,
         products=None if arithmetic is None else arithmetic.products,
     )
     quarantined = before.manifest["quarantined"]
     gone = {(one["file"], one["start"], one["stop"]) for one in quarantined}
-    shards = [one for one in plan(before.files, fields) if (one.file.path, one.start, one.stop) not in gone]
+    shards = [one for one in plan(before.files, before.fields) if (one.file.path, one.start, one.stop) not in gone]
     ran = over_shards(
         scorer,
         fitted,
