@@ -185,7 +185,7 @@ def mixing(default: str) -> Callable[[Command], Command]:
     )
 
 
-mix = mixing("0.1")
+picking = chain(rounds, mixing("0.1"), dedup, cap, target_shares, shortlist)
 
 
 def _percentage(context: click.Context, flag: click.Parameter, value: str | None) -> float | None:

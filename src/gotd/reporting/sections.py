@@ -271,7 +271,7 @@ def _inputs(account: Account) -> list[tuple[str, str, str]]:
     """Role, path and digest of every file that the selection depends on."""
     given, about = account.manifest["inputs"], account.potential.settings
     found = [("candidates", file["path"], file["digest"]) for file in account.manifest["files"]]
-    for term, files in zip(account.potential.terms, about.get("targets", {"files": []})["files"]):
+    for term, files in zip(account.potential.terms, about["targets"]["files"]):
         role = "to avoid" if term.weight < 0 else "target"
         found += [(role, file["path"], file["digest"]) for file in files]
     for role in ("reference", "held_out"):

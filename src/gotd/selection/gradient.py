@@ -22,9 +22,8 @@ from gotd.transport import CENTROIDS, Cost, Measure, Problem, SoftMin, Solution,
 
 _SHARES = (0.01, 0.05, 0.1)
 _HALVES_OF = 4_000
-TOLERANCE = (
-    1e-3  # a tenth of the solver's own: cheap on a sample, and worth a polishing step at small reg (docs/log.md)
-)
+# A tenth of the solver's own: cheap on a sample, and worth a polishing step at small reg (docs/log.md).
+TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ from gotd.selection.duplicates import Deduplicator, Mode
 from gotd.selection.gradient import Gradient, Mixture
 from gotd.selection.knee import knee
 from gotd.selection.mix import AUTO, WarmUp
+from gotd.stages.moved import SOLVE_AGAIN_ON
 from gotd.stages.picking import Mix, check_mix, share_of
 from gotd.stages.points import masses_as_fitted, points_of
 from gotd.stages.scores import Scores
@@ -44,7 +45,6 @@ BUDGETS = 12
 FOLDS = 5
 _MOST = 10_000  # the largest budget, where none is given: a tenth of the pool, from 1000 to so many
 _STRETCH = 3
-_SOLVED_ON = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +220,7 @@ def _changes(
     found = []
     for count, share in zip(counts, shares):
         best = _best(shortlist, order, count)
-        added = best.rows(-(-count // _SOLVED_ON))
+        added = best.rows(-(-count // SOLVE_AGAIN_ON))
         found.append(here.toward(Mixture.of(reference, summary, added, share)).value - here.value)
     return found
 
@@ -239,7 +239,7 @@ def _held_out(
     """The mean over the folds of what the choice without a fold does to the objective against it."""
     if not folds:
         return []
-    few = potential.reference.rows(-(-len(potential.reference) // _SOLVED_ON))
+    few = potential.reference.rows(-(-len(potential.reference) // SOLVE_AGAIN_ON))
     total = np.zeros(len(counts))
     for number, (kept, fold) in enumerate(_folds(start.objective.target, folds, seed), start=1):
         progress(f"solving fold {number}", number, 1 + folds)
