@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
@@ -42,10 +41,6 @@ class Arithmetic:
     device: str
     products: Products
     agreement: dict[str, float]
-
-    def told(self) -> dict[str, Any]:
-        """For the manifest."""
-        return {"device": self.device, "products": self.products, "agreement": self.agreement}
 
 
 def arithmetic_for(potential: Potential, device: str) -> Arithmetic | None:

@@ -164,7 +164,7 @@ def score(
             **last.certificate,
             **({} if kept is None else {"embeddings": {"from": str(kept.folder), **reused}}),
             "polish_steps": last.steps,
-            **({} if arithmetic is None else {"arithmetic": arithmetic.told()}),
+            **({} if arithmetic is None else {"arithmetic": asdict(arithmetic)}),
             **({} if not test else {"contamination": _checked_for(scorer)}),
             "turns": None if taken is None else told(taken),
             "seconds": seconds,

@@ -196,7 +196,7 @@ def refine(
             "sources": before.manifest["sources"],
             "marginal_error": None,
             "polish_steps": before.manifest["polish_steps"],  # of the coarse potential: the fine one sees no whole pool
-            **({} if arithmetic is None else {"arithmetic": arithmetic.told()}),
+            **({} if arithmetic is None else {"arithmetic": asdict(arithmetic)}),
             "turns": None,
             "tiers": {"budget": str(budget), **asdict(_kept(artifact.folder, budget, outside))},
             "seconds": both,
