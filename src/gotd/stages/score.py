@@ -116,31 +116,22 @@ def score(
     if kept is not None:
         settings["embeddings"] = kept.key
     test = find(held_out) if held_out else []
-    inputs = {"pool": [file.as_input for file in files]}
-    if test:
-        inputs["held_out"] = [file.as_input for file in test]
-    artifact = open_artifact(
-        output,
-        "score",
-        settings,
-        inputs,
-        overwrite=overwrite,
-        rank=rank.rank if rank else None,
-        reads=filter(None, [potential, tokenizer]),
-    )
+    inputs = {name: [file.as_input for file in found] for name, found in (("pool", files), ("held_out", test)) if found}
+    number, reads = None if rank is None else rank.rank, [potential, *([tokenizer] if tokenizer else [])]
+    artifact = open_artifact(output, "score", settings, inputs, overwrite=overwrite, rank=number, reads=reads)
     if artifact.finished is not None:
         return Scores.load(artifact.folder)
     arithmetic = arithmetic_for(fitted, device)
     scorer = ShardScorer(
-        Path(),
-        chosen,
-        on_error,
-        None if sources is None else frozenset(sources),
-        device,
-        tuple(file.path for file in test),
-        tokenizer,
-        None if kept is None else kept.folder,
-        keep_embeddings,
+        potential=Path(),  # that of each pass takes its place
+        fields=chosen,
+        on_error=on_error,
+        sources=None if sources is None else frozenset(sources),
+        device=device,
+        held_out=tuple(file.path for file in test),
+        tokenizer=tokenizer,
+        embeddings=None if kept is None else kept.folder,
+        keep_embeddings=keep_embeddings,
         products=None if arithmetic is None else arithmetic.products,
     )
     is_reference = sources is None and fitted.settings.get("reference_digests") == sorted(f.digest for f in files)

@@ -143,20 +143,21 @@ def refine(
     artifact = open_artifact(output, "score", settings, before.manifest["inputs"])
     if artifact.finished is not None:
         return Scores.load(artifact.folder)
-    budget = in_documents(budget, counts["scored"])
+    budget = in_documents(budget, before.pool)
     ranking = before.ranked(budget, stretch=shortlist)
+    outside = before.pool - len(ranking.best)
     size = max(ranking.size, LEAST_PROBED) if probe is None else probe
-    probed = _probe(before, ranking.best, counts["scored"] - len(ranking.best), size, seed)
+    probed = _probe(before, ranking.best, outside, size, seed)
     wanted = artifact.folder / "parts" / "wanted"
     write_addresses(wanted, before.files, [ranking.best, probed])
     fitted.save(artifact.folder)
     arithmetic = arithmetic_for(fitted, device)
     scorer = ShardScorer(
-        artifact.folder / FILE_NAME,
-        before.fields,
-        "skip",
-        None,
-        device,
+        potential=artifact.folder / FILE_NAME,
+        fields=before.fields,
+        on_error="skip",
+        sources=None,
+        device=device,
         tokenizer=None if before.tokenizer is None else before.tokenizer["name"],
         wanted=wanted,
         products=None if arithmetic is None else arithmetic.products,
@@ -184,7 +185,6 @@ def refine(
         raise InputError("the pool changed while it was scored: documents of the shortlist are gone. Run it again")
     for source, name in ((before.folder / NAME, COARSE), (before.folder / REJECTS, REJECTS)):
         shutil.copyfile(source, artifact.folder / name)
-    outside = counts["scored"] - len(ranking.best)
     seconds = time.perf_counter() - started
     both = before.manifest["seconds"] + seconds
     artifact.finish(
