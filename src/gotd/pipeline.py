@@ -297,7 +297,7 @@ def _finished(
 
 
 def fit_settings(*, paper: bool, **given: Any) -> FitSettings:
-    """Settings of a fit: those given, over the published ones or the defaults; of what the paper sets, None is none."""
+    """Settings of a fit: those given, over the published ones or the defaults; None of these is not given."""
     named = {name: value for name, value in given.items() if value is not None or name not in PUBLISHED}
     return FitSettings(**{**(PUBLISHED if paper else {}), **named})
 

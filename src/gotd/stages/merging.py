@@ -1,6 +1,7 @@
-"""Parts to scores.parquet, in the order of the pool; of documents with one id the first stays, of lost shards a word.
+"""Parts to scores.parquet and rejects.jsonl, in the order of the pool.
 
-The keys of ids are sorted in files of bounded size, so that memory grows with no pool.
+Of documents with one id the first stays. They are found by keys that are sorted in files of bounded size, so that no
+pool is too large for memory.
 """
 
 from __future__ import annotations
