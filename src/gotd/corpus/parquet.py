@@ -41,28 +41,21 @@ def group_starts(file: File) -> list[int]:
         return _starts(parquet)
 
 
-def parquet_batches(file: File, fields: Fields, start: int, stop: int) -> Iterator[Batch | Item]:
-    """The rows of row groups [start, stop); stop -1 is all."""
+def group_batches(file: File, fields: Fields, groups: Iterable[int] | None) -> Iterator[Batch | Item]:
+    """The rows of these row groups, ascending, which need not follow each other; None is all.
+
+    Each is read alone: what Arrow makes of a damaged one could depend on what it has read before.
+    """
     with _opened(file) as parquet:
         check_columns(file, fields, parquet.schema_arrow.names)
         starts = _starts(parquet)
-        groups = range(start, len(starts) - 1 if stop < 0 else stop)
-        row = starts[start]
-        for table in parquet.iter_batches(batch_size=BATCH_ROWS, row_groups=list(groups)):
-            yield _batch(file, fields, table, row)
-            row += table.num_rows
-
-
-def group_batches(file: File, fields: Fields, groups: Iterable[int]) -> Iterator[Batch | Item]:
-    """The rows of these row groups, which need not follow each other."""
-    with _opened(file) as parquet:
-        check_columns(file, fields, parquet.schema_arrow.names)
-        starts = _starts(parquet)
-        for group in groups:
+        for group in range(len(starts) - 1) if groups is None else groups:
             row = starts[group]
             for table in parquet.iter_batches(batch_size=BATCH_ROWS, row_groups=[group]):
                 yield _batch(file, fields, table, row)
                 row += table.num_rows
+            if row != starts[group + 1]:
+                raise pa.ArrowInvalid(f"row group {group} gives {row - starts[group]} of its {starts[group + 1] - starts[group]} rows")
 
 
 def check_columns(file: File, fields: Fields, columns: list[str]) -> None:

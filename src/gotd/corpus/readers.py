@@ -18,7 +18,7 @@ from gotd.corpus.documents import Reject, Unusable, reject
 from gotd.corpus.fields import Fields, document_maker
 from gotd.corpus.files import File
 from gotd.corpus.json_lines import broken, decode, line_batches, without_bom
-from gotd.corpus.parquet import parquet_batches
+from gotd.corpus.parquet import group_batches
 from gotd.corpus.shards import Shard
 from gotd.corpus.streams import BrokenStream, chunks
 from gotd.errors import InputError, SettingsError
@@ -43,7 +43,7 @@ def batches(shard: Shard, fields: Fields) -> Iterator[Batch | Item]:
     """The rows of a shard, unparsed; a reject among them stands for the rest of a broken file."""
     file = shard.file
     if file.format == "parquet":
-        return parquet_batches(file, fields, shard.start, shard.stop)
+        return group_batches(file, fields, None if shard.stop < 0 else range(shard.start, shard.stop))
     if file.format in ("csv", "tsv"):
         return delimited_batches(file, fields)
     if file.format == "txt" and fields.text_per == "file":
