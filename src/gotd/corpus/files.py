@@ -17,7 +17,7 @@ from typing import Any, Literal, NoReturn
 
 import fsspec
 
-from gotd.corpus.remote import fingerprint, kind, reaching, system_of
+from gotd.corpus.remote import fingerprint, gives_parts, kind, reaching, system_of
 from gotd.corpus.streams import BLOCK, BrokenStream, Compression, chunks, open_raw
 from gotd.durable import is_text
 from gotd.errors import InputError
@@ -46,7 +46,7 @@ class File:
     Attributes:
         path: absolute path, or URL.
         source: the name without folders and data suffixes; the default domain of its documents.
-        bytes: size as stored, None where a remote system does not tell.
+        bytes: size as stored, None where a remote system does not tell, or gives the whole file only.
         digest: `sha256:` of a local file's bytes, `etag:` or `ukey:` and the fingerprint of a remote one,
             empty if not asked for.
     """
@@ -211,7 +211,12 @@ def _file(path: str, system: Any, digest: bool) -> File:
             _unreadable(error)
     else:
         with reaching(path):
-            size = system.info(path).get("size")
+            size = system.info(path).get("size") if gives_parts(path) else None
+        if size is None and form == "parquet":
+            raise InputError(
+                f"{path}: the server gives no parts of a file, and Parquet cannot be read from its start. "
+                "Download it, and pass the local file."
+            )
     if form == "jsonl":
         _refuse_array(path, compression)
     return File(path, form, compression, source, size, _digest(path, system) if digest else "")

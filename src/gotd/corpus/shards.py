@@ -92,7 +92,7 @@ def rows_of(shard: Shard) -> int | None:
 
 
 def splits_by_bytes(file: File, fields: Fields) -> bool:
-    """Whether any line of the file can be found without those before it: not where a server tells no size."""
+    """Whether any line of the file can be found without those before it: not where a server gives no parts."""
     return by_line(file, fields) and file.compression is None and file.bytes is not None
 
 

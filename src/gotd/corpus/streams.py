@@ -157,7 +157,10 @@ def _salvage(raw: BinaryIO, machine: _Decompressor, begun: int, known: int, end:
     A call that fails returns nothing of the chunk it was given. Up to `known` the output has been
     handed out; from there a byte at a time gives the rest, up to the damage.
     """
-    raw.seek(begun)
+    try:
+        raw.seek(begun)
+    except InputError:
+        return  # a web server that gives the whole only
     while begun < known:
         chunk = raw.read(min(FEED, known - begun))
         machine.decompress(chunk)
