@@ -278,6 +278,21 @@ def test_a_held_out_row_that_cannot_be_read_is_named(corpora, write, tmp_path: P
     assert "--on-error" not in str(error.value)
 
 
+def test_blank_lines_are_no_documents_in_pool_target_and_held_out(write, tmp_path: Path) -> None:
+    """Named and counted where they may have been meant as rows, and an error nowhere."""
+    leak = " ".join(f"rare{i}" for i in range(14))
+    pool = write("pool.txt", [b"common1 common2", b"", leak.encode(), b" ", b"rare1 rare2", b""])
+    target, test = (
+        write("target.txt", [b"rare1 rare3", b"", b"rare2 rare4"]),
+        write("test.txt", [b"", leak.encode(), b""]),
+    )
+    found = gotd.select(pool, target, "1docs", tmp_path / "out", held_out=test, on_error="fail", workers=1).manifest
+    assert found["rejects"] == {"blank-line": 3, "contaminated": 1}
+    assert found["fit"]["counts"]["target"] == {"rows": 3, "fitted": 2, "rejected": 1}
+    assert found["contamination"] == {"texts": 1, "unchecked": 0}
+    assert found["counts"]["read"] == 6
+
+
 def test_a_held_out_file_that_is_one_text_is_read_as_one(selector: Path, write, tmp_path: Path) -> None:
     """A run of 13 words goes on across its lines, of which none is long enough to be looked for alone."""
     lines = [f"say{i} it{i} in{i} few{i}" for i in range(5)]

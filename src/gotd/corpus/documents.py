@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 EXCERPT_CHARS = 200
+BLANK_LINE = "blank-line"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,11 @@ class Reject:
     reason: str
     message: str
     excerpt: str
+
+    @property
+    def is_fault(self) -> bool:
+        """Whether something is wrong with the data: a blank line is named and counted, and stops nothing."""
+        return self.reason != BLANK_LINE
 
 
 class Unusable(Exception):

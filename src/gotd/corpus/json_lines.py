@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 import orjson
 
 from gotd.corpus.batches import Batch, Item
-from gotd.corpus.documents import Document, Unusable, nul_bytes, reject
+from gotd.corpus.documents import BLANK_LINE, Document, Unusable, nul_bytes, reject
 from gotd.corpus.fields import Fields, document_maker, vector_of
 from gotd.corpus.files import File
 from gotd.corpus.lines import BOM, Block, blocks, count_lines, positions
@@ -74,7 +74,7 @@ def decode(line: bytes) -> str:
     if b"\0" in line:
         raise nul_bytes()
     if not line.strip():
-        raise Unusable("blank-line", "found a blank line, wanted a text. Remove the line.")
+        raise Unusable(BLANK_LINE, "found a blank line, wanted a text. Remove the line.")
     try:
         return line.decode()
     except UnicodeDecodeError as error:
@@ -132,7 +132,7 @@ def _batch(file: File, block: Block, lines: list[bytes], parse: LineParser, befo
 def _why_refused(record: bytes, error: orjson.JSONDecodeError, fields: Fields) -> Unusable:
     """Tell the faults apart that all look like bad JSON to the parser."""
     if not record:
-        return Unusable("blank-line", "found a blank line, wanted a JSON object. Remove the line.")
+        return Unusable(BLANK_LINE, "found a blank line, wanted a JSON object. Remove the line.")
     if b"\0" in record:
         return nul_bytes()
     try:

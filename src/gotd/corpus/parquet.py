@@ -55,7 +55,9 @@ def group_batches(file: File, fields: Fields, groups: Iterable[int] | None) -> I
                 yield _batch(file, fields, table, row)
                 row += table.num_rows
             if row != starts[group + 1]:
-                raise pa.ArrowInvalid(f"row group {group} gives {row - starts[group]} of its {starts[group + 1] - starts[group]} rows")
+                raise pa.ArrowInvalid(
+                    f"row group {group} gives {row - starts[group]} of its {starts[group + 1] - starts[group]} rows"
+                )
 
 
 def check_columns(file: File, fields: Fields, columns: list[str]) -> None:

@@ -30,7 +30,7 @@ def read(shard: Shard, fields: Fields, on_error: OnError = "skip") -> Iterator[I
     """Every row of a shard, in order, as a document or a reject.
 
     Args:
-        on_error: `skip` hands rejects on; `fail` raises InputError at the first.
+        on_error: `skip` hands rejects on; `fail` raises InputError at the first, unless it is a blank line.
     """
     check_on_error(on_error)
     items = _items(batches(shard, fields))
@@ -57,9 +57,10 @@ def check_on_error(on_error: str) -> None:
         raise SettingsError(f'on_error is "{on_error}"; wanted "skip" or "fail".')
 
 
-def failed(fault: Reject) -> InputError:
-    """The error that a reject becomes under `--on-error fail`."""
-    return InputError(f"{fault.message} Or pass --on-error skip.")
+def stop_at(found: Reject, on_error: OnError) -> None:
+    """InputError at a bad row under `--on-error fail`."""
+    if on_error == "fail" and found.is_fault:
+        raise InputError(f"{found.message} Or pass --on-error skip.")
 
 
 def _items(found: Iterator[Batch | Item]) -> Iterator[Item]:
@@ -73,7 +74,7 @@ def _items(found: Iterator[Batch | Item]) -> Iterator[Item]:
 def _strict(items: Iterator[Item]) -> Iterator[Item]:
     for item in items:
         if isinstance(item, Reject):
-            raise failed(item)
+            stop_at(item, "fail")
         yield item
 
 

@@ -25,7 +25,7 @@ from gotd.corpus.batches import Batch, Item
 from gotd.corpus.documents import Document, Reject
 from gotd.corpus.fields import Fields
 from gotd.corpus.files import File
-from gotd.corpus.readers import OnError, batches, check_on_error, failed, read
+from gotd.corpus.readers import OnError, batches, check_on_error, read, stop_at
 from gotd.corpus.shards import Shard
 from gotd.errors import SettingsError
 
@@ -64,8 +64,8 @@ def sample(files: Sequence[File], fields: Fields, size: int | None, seed: int, o
         for hashes, batch in _hashed(file, fields, key):
             draw.rows += len(hashes)
             for h, item in _contenders(draw, hashes, batch):
-                if isinstance(item, Reject) and on_error == "fail":
-                    raise failed(item)
+                if isinstance(item, Reject):
+                    stop_at(item, on_error)
                 draw.offer(h, item, file)
     return draw.result()
 
@@ -84,8 +84,8 @@ def share_of_rows(
             for item in batch.items(which.tolist()):
                 if isinstance(item, Document):
                     yield item
-                elif on_error == "fail":
-                    raise failed(item)
+                else:
+                    stop_at(item, on_error)
 
 
 @dataclass(slots=True)

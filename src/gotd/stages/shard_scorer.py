@@ -136,9 +136,10 @@ def _held_out_texts(paths: tuple[str, ...], fields: Fields) -> Contamination:
 
     def texts() -> Iterator[str]:
         for item in (item for shard in plan(find(paths), fields) for item in read(shard, fields, "skip")):
-            if isinstance(item, Reject):
+            if isinstance(item, Document):
+                yield item.text
+            elif item.is_fault:
                 raise InputError(f"{item.message} A held-out text that is not read would not be looked for.")
-            yield item.text
 
     return Contamination(texts())
 
