@@ -282,10 +282,8 @@ def test_blank_lines_are_no_documents_in_pool_target_and_held_out(write, tmp_pat
     """Named and counted where they may have been meant as rows, and an error nowhere."""
     leak = " ".join(f"rare{i}" for i in range(14))
     pool = write("pool.txt", [b"common1 common2", b"", leak.encode(), b" ", b"rare1 rare2", b""])
-    target, test = (
-        write("target.txt", [b"rare1 rare3", b"", b"rare2 rare4"]),
-        write("test.txt", [b"", leak.encode(), b""]),
-    )
+    target = write("target.txt", [b"rare1 rare3", b"", b"rare2 rare4"])
+    test = write("test.txt", [b"", leak.encode(), b""])
     found = gotd.select(pool, target, "1docs", tmp_path / "out", held_out=test, on_error="fail", workers=1).manifest
     assert found["rejects"] == {"blank-line": 3, "contaminated": 1}
     assert found["fit"]["counts"]["target"] == {"rows": 3, "fitted": 2, "rejected": 1}

@@ -204,6 +204,7 @@ def _is_local(system: Any) -> bool:
 
 def _file(path: str, system: Any, digest: bool) -> File:
     source, form, compression = _named(path)
+    size: int | None
     if _is_local(system):
         try:
             size = os.stat(path).st_size

@@ -55,9 +55,8 @@ def group_batches(file: File, fields: Fields, groups: Iterable[int] | None) -> I
                 yield _batch(file, fields, table, row)
                 row += table.num_rows
             if row != starts[group + 1]:
-                raise pa.ArrowInvalid(
-                    f"row group {group} gives {row - starts[group]} of its {starts[group + 1] - starts[group]} rows"
-                )
+                given, told = row - starts[group], starts[group + 1] - starts[group]
+                raise pa.ArrowInvalid(f"row group {group} gives {given} rows of {told}")
 
 
 def check_columns(file: File, fields: Fields, columns: list[str]) -> None:
