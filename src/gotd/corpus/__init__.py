@@ -2,6 +2,7 @@
 
     find(inputs) -> [File] -> plan(files) -> [Shard] -> read(shard) -> Document | Reject
                            -> sample(files)          -> Sampled
+                           -> sample_sources(files)  -> Document, by source
                            -> share_of_rows(files)   -> Document
                            -> fetch(file, addresses) -> Document
     open_writer(folder) <- records            RejectWriter(path) <- rejects
@@ -15,7 +16,7 @@ from gotd.corpus.fields import Fields, GivenFields, fields_from
 from gotd.corpus.files import File, Inputs, find
 from gotd.corpus.readers import OnError, read
 from gotd.corpus.rejects import RejectWriter
-from gotd.corpus.sampling import Sampled, sample, share_of_rows
+from gotd.corpus.sampling import Sampled, sample, sample_sources, share_of_rows
 from gotd.corpus.shards import SHARD_BYTES, Shard, plan, rows_of
 from gotd.corpus.writers import OutputFormat, Writer, open_writer
 
@@ -42,5 +43,6 @@ __all__ = [
     "read",
     "rows_of",
     "sample",
+    "sample_sources",
     "share_of_rows",
 ]

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import islice
@@ -68,6 +68,35 @@ def sample(files: Sequence[File], fields: Fields, size: int | None, seed: int, o
                     stop_at(item, on_error)
                 draw.offer(h, item, file)
     return draw.result()
+
+
+def sample_sources(
+    files: Sequence[File],
+    fields: Fields,
+    size: int,
+    seed: int,
+    on_error: OnError = "skip",
+    begun: Callable[[File], None] = lambda file: None,
+) -> dict[str, list[Document]]:
+    """Of each source as many documents, drawn and sorted alike; no more are held. Bad rows are passed over.
+
+    Args:
+        begun: called with each file before it is read.
+    """
+    draws: dict[str, _Draw] = {}
+    for file, key in _keys(files, seed):
+        begun(file)
+        for hashes, batch in _hashed(file, fields, key):
+            if fields.source is None:
+                contenders = _contenders(draws.setdefault(file.source, _Draw(size)), hashes, batch)
+            else:  # only the records tell
+                contenders = zip(hashes.tolist(), batch.items(range(len(hashes))))
+            for h, item in contenders:
+                if isinstance(item, Reject):
+                    stop_at(item, on_error)
+                else:
+                    draws.setdefault(item.source, _Draw(size)).offer(h, item, file)
+    return {source: found for source, draw in draws.items() if (found := draw.result().documents)}
 
 
 def share_of_rows(
