@@ -10,14 +10,14 @@
 Knows no encoder and no transport; every row comes out exactly once, as a document or a reject.
 """
 
-from gotd.corpus.documents import Document, Reject
+from gotd.corpus.documents import Document, Reject, moved
 from gotd.corpus.fetching import Address, fetch
 from gotd.corpus.fields import Fields, GivenFields, fields_from
 from gotd.corpus.files import File, Inputs, find
 from gotd.corpus.readers import OnError, read
 from gotd.corpus.rejects import RejectWriter
 from gotd.corpus.sampling import Sampled, sample, sample_sources, share_of_rows
-from gotd.corpus.shards import SHARD_BYTES, Shard, plan, rows_of
+from gotd.corpus.shards import SHARD_BYTES, Shard, plan, rows_before, rows_of
 from gotd.corpus.writers import OutputFormat, Writer, open_writer
 
 __all__ = [
@@ -38,9 +38,11 @@ __all__ = [
     "fetch",
     "fields_from",
     "find",
+    "moved",
     "open_writer",
     "plan",
     "read",
+    "rows_before",
     "rows_of",
     "sample",
     "sample_sources",

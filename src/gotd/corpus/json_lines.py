@@ -21,10 +21,10 @@ _JSON_SPACE = b" \t\r\n"
 LineParser = Callable[[bytes, int], Document]
 
 
-def line_batches(file: File, fields: Fields, start: int, stop: int) -> Iterator[Batch | Item]:
+def line_batches(file: File, fields: Fields, start: int, stop: int, numbered: bool) -> Iterator[Batch | Item]:
     """The lines of a byte range, in batches; at a broken stream one last reject."""
     parse = line_parser(file, fields)
-    before = _LinesBefore(file, start)
+    before = _LinesBefore(file, start if numbered else 0)
     try:
         for block in blocks(file, start, stop):
             lines = block.lines()
@@ -92,8 +92,7 @@ def bad_utf8(line: bytes, error: UnicodeDecodeError) -> Unusable:
 
 def broken(file: File, rows: int, fault: BrokenStream) -> Item:
     """The reject for everything after the break of a compressed stream."""
-    kept = "; the rows before were kept" if rows else ""
-    detail = f"{fault.detail} after row {rows}, wanted a whole file. Fetch it again{kept}."
+    detail = f"{fault.detail}, wanted a whole file. Fetch it again; rows before this one are kept."
     return reject(file.path, rows + 1, Unusable(fault.reason, detail), fault.fragment)
 
 

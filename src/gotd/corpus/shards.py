@@ -11,7 +11,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 
 from gotd.corpus.fields import Fields
@@ -83,12 +83,14 @@ def _places(file: File, fields: Fields) -> Sequence[int]:
 
 def rows_of(shard: Shard) -> int | None:
     """How many rows begin in a shard, without parsing them; None where it is a whole file."""
-    if shard.stop < 0:
-        return None
-    if shard.file.format == "parquet":
-        starts = group_starts(shard.file)
-        return starts[shard.stop] - starts[shard.start]
-    return count_lines(shard.file, shard.stop) - count_lines(shard.file, shard.start)
+    return None if shard.stop < 0 else rows_before(replace(shard, start=shard.stop)) - rows_before(shard)
+
+
+def rows_before(shard: Shard) -> int:
+    """How many rows of its file begin before a shard."""
+    if shard.start and shard.file.format == "parquet":
+        return group_starts(shard.file)[shard.start]
+    return count_lines(shard.file, shard.start)
 
 
 def splits_by_bytes(file: File, fields: Fields) -> bool:

@@ -84,7 +84,7 @@ class ShardScorer:
         ):
             sorted_together = _SORTED if self.products is None else _SORTED_GPU
             size = _BATCH * (1 if is_cheap(potential.encoder) else sorted_together)
-            for items in _batches(read(shard, self.fields, self.on_error), size):
+            for items in _batches(read(shard, self.fields, self.on_error, numbered=False), size):
                 kept: dict[int, Document] = {}
                 for row, item in enumerate(items, start=counts["read"] + 1):
                     if isinstance(item, Reject):
