@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from glob import escape, has_magic
+from multiprocessing.pool import ThreadPool
 from typing import Any, Literal, NoReturn
 
 import fsspec
@@ -36,6 +37,7 @@ _FORMATS: dict[str, Format] = {
 }
 _COMPRESSIONS: dict[str, Compression] = {".gz": "gz", ".zst": "zst", ".zstd": "zst"}
 _TICK = 2_000_000_000  # ns: the coarsest times of files are two seconds apart
+_TOGETHER = 8  # files that are looked at, and read for their digest, at the same time
 READ_SUFFIXES = ".jsonl, .ndjson, .json, .txt, .csv, .tsv (each also with .gz or .zst), .parquet"
 
 
@@ -85,7 +87,11 @@ def find(inputs: Inputs, digest: bool = True) -> list[File]:
     for path in paths:
         if not is_text(path):
             raise InputError(f"{path!a}: the name is not UTF-8. Rename it, or set PYTHONUTF8=1.")
-    return [_file(path, paths[path], digest) for path in sorted(paths)]
+    if len(paths) == 1:
+        return [_file(path, system, digest) for path, system in paths.items()]
+    # Threads that end with the process: a digest of a large file does not hold up Ctrl-C.
+    with ThreadPool(min(_TOGETHER, len(paths))) as threads:
+        return list(threads.imap(lambda path: _file(path, paths[path], digest), sorted(paths)))
 
 
 def split_name(path: str) -> tuple[str, Format, Compression | None] | None:
