@@ -36,6 +36,7 @@ _FORMATS: dict[str, Format] = {
     ".tsv": "tsv",
 }
 _COMPRESSIONS: dict[str, Compression] = {".gz": "gz", ".zst": "zst", ".zstd": "zst"}
+_OTHER_COMPRESSIONS = (".7z", ".br", ".bz2", ".lz4", ".lzma", ".snappy", ".xz", ".z", ".zip")
 _TICK = 2_000_000_000  # ns: the coarsest times of files are two seconds apart
 _TOGETHER = 8  # files that are looked at, and read for their digest, at the same time
 READ_SUFFIXES = ".jsonl, .ndjson, .json, .txt, .csv, .tsv (each also with .gz or .zst), .parquet"
@@ -73,8 +74,8 @@ Inputs = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 def find(inputs: Inputs, digest: bool = True) -> list[File]:
     """The files that `inputs` name, sorted by path, none twice.
 
-    In folders and globs, files with other suffixes are passed over; named one by one they are
-    an error.
+    In folders and globs, files with other suffixes are passed over, but not texts in another compression, such as
+    `a.jsonl.xz`; named one by one they are all an error.
     """
     paths: dict[str, Any] = {}
     several = [inputs] if isinstance(inputs, (str, os.PathLike)) else inputs
@@ -116,6 +117,13 @@ def _named(path: str) -> tuple[str, Format, Compression | None]:
     return named
 
 
+def _is_packed_otherwise(path: str) -> bool:
+    """Whether a file that is not read holds texts by its name: passing it over would lose them in silence."""
+    stem, suffix = os.path.splitext(path.lower())
+    known = suffix in _COMPRESSIONS or suffix in _OTHER_COMPRESSIONS
+    return known and os.path.splitext(stem)[1] in _FORMATS and split_name(path) is None
+
+
 def _system(given: str) -> tuple[Any, str]:
     """The fsspec file system of an input, and the path in it."""
     if "://" in given:
@@ -141,7 +149,14 @@ def _expand(system: Any, path: str, given: str) -> list[str]:
         found = [inner for hit in system.glob(path) for inner in _below(system, hit, given)]
     else:
         raise InputError(f"{given}: no such file or folder. Check the path; a glob wants quotes around it.")
-    readable = [inner for inner in found if split_name(inner) is not None and not _hidden(inner, root)]
+    seen = [inner for inner in found if not _hidden(inner, root)]
+    readable = [inner for inner in seen if split_name(inner) is not None]
+    packed = next((inner for inner in seen if _is_packed_otherwise(inner)), None)
+    if packed is not None:
+        raise InputError(
+            f"{packed}: texts in a compression that gotd does not read; wanted {READ_SUFFIXES}. "
+            "Compress it anew, or name the files to read."
+        )
     if not readable:
         raise InputError(
             f"{given}: holds no file to read ({len(found)} of other kinds); wanted {READ_SUFFIXES}. "
