@@ -25,6 +25,8 @@ def write(folder: Path, about: Mapping[str, Any], tensors: Mapping[str, torch.Te
     header = {_HEADER: orjson.dumps({"format": FORMAT, **about}).decode()}
     content = save({name: tensor.contiguous() for name, tensor in tensors.items()}, header)
     path = folder / FILE_NAME
+    if path.exists() and path.read_bytes() == content:
+        return path  # another rank may be reading it: over NFS, a file that is replaced is lost to its readers
     written = temporary(path)
     written.write_bytes(content)
     settle(written, path)
