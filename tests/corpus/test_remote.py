@@ -23,6 +23,7 @@ import zstandard
 import gotd
 from gotd.corpus import Document, Fields, Reject, fetch, find, plan, read
 from gotd.corpus.remote import AHEAD, open_remote, ranges
+from gotd.corpus.streams import head
 from gotd.errors import InputError
 
 ROWS = [{"id": f"r{i}", "text": f"row {i} " + "word " * (i % 7)} for i in range(300)]
@@ -311,7 +312,7 @@ def test_a_link_to_download_is_read_and_fetched(web: Web, size_told: bool, parts
     """As a browser copies it; and where the server gives no parts, as Python's own does not, from the start."""
     web.size_told, web.parts = size_told, parts
     (file,) = find(f"{web.url}/a.jsonl?download=true")
-    assert (file.source, file.format, file.bytes) == ("a", "jsonl", len(JSONL) if parts else None)
+    assert (file.source, file.format, file.bytes) == ("a", "jsonl", len(JSONL) if size_told else None)
     shards = plan([file], Fields(), 1000)
     assert len(shards) > 9 if parts else len(shards) == 1
     documents = [item for shard in shards for item in read(shard, Fields())]
@@ -331,6 +332,7 @@ def test_a_server_without_parts_gives_more_than_one_block(web: Web, name: str) -
     (shard,) = plan([file], Fields())
     documents = list(read(shard, Fields()))
     assert len(documents) == len(rows)
+    assert len(head(file.path, file.compression, AHEAD)[0]) >= AHEAD
     assert list(fetch(file, [(documents[-1].position, 0)], Fields())) == documents[-1:]
 
 

@@ -49,7 +49,7 @@ class File:
     Attributes:
         path: absolute path, or URL.
         source: the name without folders and data suffixes; the default domain of its documents.
-        bytes: size as stored, None where a remote system does not tell, or gives the whole file only.
+        bytes: size as stored, None where a remote system does not tell.
         digest: `sha256:` of a local file's bytes, `etag:` or `ukey:` and the fingerprint of a remote one,
             empty if not asked for.
     """
@@ -225,7 +225,6 @@ def _is_local(system: Any) -> bool:
 
 def _file(path: str, system: Any, digest: bool) -> File:
     source, form, compression = _named(path)
-    size: int | None
     if _is_local(system):
         try:
             size = os.stat(path).st_size
@@ -233,8 +232,8 @@ def _file(path: str, system: Any, digest: bool) -> File:
             _unreadable(error)
     else:
         with reaching(path):
-            size = system.info(path).get("size") if gives_parts(path) else None
-        if size is None and form == "parquet":
+            size = system.info(path).get("size")
+        if form == "parquet" and not gives_parts(path):
             raise InputError(
                 f"{path}: the server gives no parts of a file, and Parquet cannot be read from its start. "
                 "Download it, and pass the local file."

@@ -19,6 +19,7 @@ from gotd.corpus.files import File
 from gotd.corpus.lines import count_lines
 from gotd.corpus.members import members
 from gotd.corpus.parquet import group_bytes, group_starts
+from gotd.corpus.remote import gives_parts
 from gotd.errors import SettingsError
 
 SHARD_BYTES = 8 << 20
@@ -95,7 +96,8 @@ def rows_before(shard: Shard) -> int:
 
 def splits_by_bytes(file: File, fields: Fields) -> bool:
     """Whether any line of the file can be found without those before it: not where a server gives no parts."""
-    return by_line(file, fields) and file.compression is None and file.bytes is not None
+    plain = by_line(file, fields) and file.compression is None
+    return plain and file.bytes is not None and gives_parts(file.path)
 
 
 def by_line(file: File, fields: Fields) -> bool:

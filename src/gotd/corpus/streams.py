@@ -81,13 +81,11 @@ def chunks(path: str, compression: Compression | None, start: int = 0, stop: int
 def head(path: str, compression: Compression | None, size: int) -> tuple[bytes, int]:
     """The first bytes of a file, decompressed, and how many stored bytes they came from: `size` or a little more."""
     with open_raw(path) as raw:
-        if compression is None:
-            data = raw.read(size)
-            return data, len(data)
         counted = _Counted(raw)
         found: list[bytes] = []
+        plain = iter(lambda: counted.read(size), b"")  # a web server gives less than was asked for
         try:
-            for piece in _inflate(cast(BinaryIO, counted), _MACHINES[compression]):
+            for piece in plain if compression is None else _inflate(cast(BinaryIO, counted), _MACHINES[compression]):
                 found.append(piece)
                 if counted.read_so_far >= size:
                     break
