@@ -63,6 +63,20 @@ def test_a_smaller_sample_is_part_of_a_larger(pool):
     assert {document.id for document in small} < {document.id for document in large}
 
 
+def test_rejects_of_joined_texts_are_sampled_too(make):
+    """A book of a billion blank lines does not fill the memory; of a small file all are named, as is a broken end."""
+    plain = b"".join(b"%d words of a paragraph\n\n" % i for i in range(3000))
+    fields = Fields(chunk_chars=20)
+    few = sample([make("few.txt", plain[:2000])], fields, 1000, 0)
+    assert len(few.rejects) > 35
+    assert few.rows == len(few.documents) + len(few.rejects)
+    packed = gzip.compress(plain)
+    drawn = sample([make("cut.txt.gz", packed[: len(packed) - 9])], fields, 10, 0)
+    assert len(drawn.rejects) < 200
+    assert drawn.rows > 6000
+    assert [reject.reason for reject in drawn.rejects if reject.is_fault] == ["truncated-stream"]
+
+
 def test_each_source_is_sampled_as_if_it_were_alone(make):
     """By file or by field: the rows of lowest hash, all of a small source; bad rows are passed over or stop it."""
     rows = [{"text": f"{i}", "id": f"{i}", "site": "few" if i % 100 == 7 else "many"} for i in range(1000)]

@@ -88,7 +88,7 @@ def find(inputs: Inputs, digest: bool = True) -> list[File]:
     for path in paths:
         if not is_text(path):
             raise InputError(f"{path!a}: the name is not UTF-8. Rename it, or set PYTHONUTF8=1.")
-    if len(paths) == 1:
+    if len(paths) < 2:
         return [_file(path, system, digest) for path, system in paths.items()]
     # Threads that end with the process: a digest of a large file does not hold up Ctrl-C.
     with ThreadPool(min(_TOGETHER, len(paths))) as threads:

@@ -27,6 +27,7 @@ from gotd.corpus.fields import Fields
 from gotd.corpus.files import File
 from gotd.corpus.readers import OnError, batches, check_on_error, read, stop_at
 from gotd.corpus.shards import Shard
+from gotd.corpus.streams import BROKEN
 from gotd.errors import SettingsError
 
 _BATCH = 1024
@@ -188,10 +189,10 @@ def _contenders(draw: _Draw, hashes: NDArray[_U64], batch: Batch) -> Iterator[tu
 
 
 def _hash_items(items: Sequence[Item], key: int) -> NDArray[_U64]:
-    positions = [item.position if isinstance(item, Document) else 0 for item in items]
-    pieces = [item.piece if isinstance(item, Document) else 0 for item in items]
+    positions = [item.position if isinstance(item, Document) else item.row for item in items]
+    pieces = [item.piece if isinstance(item, Document) else -1 for item in items]
     hashes = _hashes(np.array(positions, dtype=np.int64), np.array(pieces, dtype=np.int64), key)
-    hashes[[isinstance(item, Reject) for item in items]] = 0  # already parsed: reported in any case
+    hashes[[isinstance(item, Reject) and item.reason in BROKEN for item in items]] = 0  # always reported
     return hashes
 
 

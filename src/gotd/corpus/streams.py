@@ -19,6 +19,7 @@ from gotd.errors import InputError
 
 Compression = Literal["gz", "zst"]
 BLOCK = 4 << 20  # bytes a read of a plain file
+BROKEN = ("truncated-stream", "corrupt-stream")
 FEED = 128 << 10  # compressed bytes a call, so that what comes out stays within a few blocks
 LONGEST_WINDOW = 1 << 31  # bytes: `zstd --long=31` is legal
 
@@ -27,7 +28,7 @@ class BrokenStream(Exception):
     """A compressed stream that ends early or is damaged.
 
     Attributes:
-        reason: `truncated-stream` or `corrupt-stream`.
+        reason: one of BROKEN.
         fragment: the bytes of the line that the break cut off.
     """
 
