@@ -11,18 +11,17 @@ Knows no encoder and no transport; every row comes out exactly once, as a docume
 """
 
 from gotd.corpus.documents import Document, Reject, moved
-from gotd.corpus.fetching import Address, fetch
+from gotd.corpus.fetching import fetch
 from gotd.corpus.fields import Fields, GivenFields, fields_from
 from gotd.corpus.files import File, Inputs, find
 from gotd.corpus.readers import OnError, read
 from gotd.corpus.rejects import RejectWriter
 from gotd.corpus.sampling import Sampled, sample, sample_sources, share_of_rows
 from gotd.corpus.shards import SHARD_BYTES, Shard, plan, rows_before, rows_of
-from gotd.corpus.writers import OutputFormat, Writer, open_writer
+from gotd.corpus.writers import OutputFormat, open_writer
 
 __all__ = [
     "SHARD_BYTES",
-    "Address",
     "Document",
     "Fields",
     "File",
@@ -34,7 +33,6 @@ __all__ = [
     "RejectWriter",
     "Sampled",
     "Shard",
-    "Writer",
     "fetch",
     "fields_from",
     "find",
