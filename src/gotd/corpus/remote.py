@@ -93,7 +93,7 @@ def gives_parts(url: str) -> bool:
     with reaching(url):
         size = system.info(path).get("size")
         if not size:
-            return False
+            return bool(size == 0)
         try:
             with system.open(path, "rb", block_size=1) as raw:
                 raw.seek(size - 1)

@@ -128,9 +128,10 @@ def _by_source(
     progress: Progress,
 ) -> dict[str, list[Document]]:
     files = find(candidates)
+    numbers = {file.path: number for number, file in enumerate(files)}
 
     def begun(file: File) -> None:
-        progress(f"reading {file.source}", files.index(file), len(files))
+        progress(f"reading {file.source}", numbers[file.path], len(files))
 
     drawn = sample_sources(files, fields, size, seed, on_error, begun)
     if not drawn:

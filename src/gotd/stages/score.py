@@ -263,12 +263,12 @@ class _Passes:
         return self.artifact.folder / "parts"
 
 
-def received(none: torch.Tensor, done: Sequence[Done]) -> torch.Tensor:
-    """The mass (m,) that each document of the targets has from all parts; `none` is zero for each.
+def received(zero: torch.Tensor, done: Sequence[Done]) -> torch.Tensor:
+    """The mass (m,) that each document of the targets has from all parts; `zero` is none of it.
 
     Added one by one: of 100,000 shards and 4,000 targets all together would take 3 GB.
     """
-    col = none.clone()
+    col = zero.clone()
     for part in done:
         col += torch.from_numpy(np.load(part.stem.with_name(f"{part.stem.name}.mass.npy")))
     return col
