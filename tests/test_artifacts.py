@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
 
+from gotd import artifacts
 from gotd.artifacts import (
     MANIFEST,
     STARTED,
@@ -185,6 +187,23 @@ def test_a_run_killed_at_its_very_beginning_leaves_a_folder_that_will_do(tmp_pat
     (tmp_path / f".{STARTED}.0123abcd.tmp").write_text('{"ki')
     opened(tmp_path).release()
     assert [path.name for path in tmp_path.iterdir()] == [STARTED]
+
+
+def test_ranks_may_begin_a_folder_at_the_same_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One begins it between two looks of another."""
+    look, others = artifacts._earlier, []
+
+    def slowly(folder: Path) -> dict[str, Any] | None:
+        found = look(folder)
+        if not others:
+            others.append(None)
+            others.append(open_artifact(folder, "score", SETTINGS, INPUTS, rank=1))
+            (folder / "parts").mkdir()
+        return found
+
+    monkeypatch.setattr(artifacts, "_earlier", slowly)
+    mine = open_artifact(tmp_path / "a", "score", SETTINGS, INPUTS, rank=0)
+    assert mine == others[1]
 
 
 def test_an_empty_folder_will_do(tmp_path: Path) -> None:

@@ -221,6 +221,14 @@ def test_an_encoder_that_differs_from_the_fitted_is_refused(copy: Callable[..., 
     assert Potential.load(copy()).encoder.spec == "lsa"
 
 
+def test_the_same_saved_again_leaves_the_file(potential: Potential, tmp_path: Path) -> None:
+    """Ranks begin with the same potential, and one may have mapped the file when another saves it."""
+    first = potential.save(tmp_path).stat()
+    assert potential.save(tmp_path).stat().st_ino == first.st_ino
+    replace(potential, settings={"other": 1}).save(tmp_path)
+    assert Potential.load(tmp_path).settings == {"other": 1}
+
+
 def test_a_torn_save_leaves_the_old_file(potential: Potential, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     potential.save(tmp_path)
     before = (tmp_path / FILE).read_bytes()

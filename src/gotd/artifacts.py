@@ -134,7 +134,9 @@ def open_artifact(
     asked = orjson.loads(orjson.dumps(told, option=orjson.OPT_SERIALIZE_NUMPY))
     if path.exists() and not path.is_dir():
         raise ArtifactError(f"{path} is a file; wanted a folder. Choose an empty or new one")
-    if _earlier(path) is None and path.exists() and any(not _is_early(file.name) for file in path.iterdir()):
+    # Listed first: another rank may begin the folder between the two looks.
+    found = list(path.iterdir()) if path.exists() else []
+    if not all(_is_early(file.name) for file in found) and _earlier(path) is None:
         raise ArtifactError(f"{path} holds files that gotd did not make; choose an empty or new folder")
     if overwrite:
         _check_apart(path, [*reads, *paths_in(inputs)])

@@ -12,6 +12,7 @@ from pathlib import Path
 from gotd.errors import ArtifactError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NO_FLUSH = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EBADF}
 _REFUSED = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
@@ -32,6 +33,10 @@ def sync(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        # Some file systems of networks and objects flush files, and know of nothing to flush in a folder.
+        if error.errno not in _NO_FLUSH or not path.is_dir():
+            raise
     finally:
         os.close(handle)
 

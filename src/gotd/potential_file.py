@@ -38,6 +38,8 @@ def write(folder: Path, potential: Potential) -> Path:
     header = {_HEADER: orjson.dumps({"format": FORMAT, **_about(potential)}).decode()}
     content = save({name: tensor.contiguous() for name, tensor in _tensors(potential).items()}, header)
     path = folder / FILE_NAME
+    if path.exists() and path.read_bytes() == content:
+        return path  # another rank may be reading it: over NFS, a file that is replaced is lost to its readers
     written = temporary(path)
     written.write_bytes(content)
     settle(written, path)

@@ -47,6 +47,23 @@ def test_folders_globs_and_files_sorted_and_once(folder):
     assert names(find([str(folder / "*")])) == ["a.ndjson", "b.jsonl", "c.txt"]
 
 
+@pytest.mark.parametrize("name", ["x.jsonl.xz", "deep/x.CSV.bz2", "x.json.zip", "x.parquet.gz"])
+def test_texts_in_another_compression_are_not_passed_over(folder, name):
+    (folder / name).write_bytes(b"packed")
+    for given in (folder, folder / "**" / "*"):
+        with pytest.raises(
+            InputError, match=rf"{name}: texts in a compression that gotd does not read; wanted .*\.zst"
+        ):
+            find(given)
+    assert names(find(folder / "*.jsonl")) == ["b.jsonl"]
+
+
+@pytest.mark.parametrize("name", ["notes.zip", "x.jsonl.part", "x.jsonl.md5", ".x.jsonl.xz", "x.xz"])
+def test_what_may_stand_beside_texts_is_passed_over(folder, name):
+    (folder / name).write_bytes(b"packed")
+    assert names(find(folder)) == ["a.ndjson", "b.jsonl", "c.txt"]
+
+
 def test_a_hidden_folder_that_is_named_is_read(folder):
     assert names(find([str(folder / ".cache")])) == ["d.jsonl"]
     assert names(find([str(folder / ".cache" / "*.jsonl")])) == ["d.jsonl"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import io
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -210,6 +211,23 @@ def test_any_bytes_are_a_file(folder: Path, suffix: str, data: bytes) -> None:
 @given(st.sampled_from(["parquet", "parquet", "jsonl.gz", "jsonl.zst"]), st.integers(0, 9999), st.binary(min_size=1))
 def test_any_damage_is_told(folder: Path, suffix: str, at: int, data: bytes) -> None:
     check_damaged(folder, f"d.{suffix}", at, data)
+
+
+def test_damage_in_a_row_group_leaves_the_next_alone(folder: Path) -> None:
+    """Arrow, given both at once, would fill up the rows of the second with what the first lost of its lists."""
+    whole = good_file("d.parquet")
+    (column,) = (
+        pq.ParquetFile(io.BytesIO(whole)).metadata.row_group(0).column(at)
+        for at, name in enumerate(GOOD[0])
+        if name == "v"
+    )
+    path, read_all = folder / "d.parquet", 0
+    for at in range(column.dictionary_page_offset, column.dictionary_page_offset + column.total_compressed_size):
+        path.write_bytes(whole[:at] + b"\0" + whole[at + 1 :])
+        with suppress(GotdError):
+            assert [orjson.loads(item.record)["v"] for item in checked(path, Fields())[2:]] == [[0.5, 2.0], [0.5, 3.0]]
+            read_all += 1
+    assert read_all
 
 
 @given(st.sampled_from(TYPES), SOUP | st.binary(min_size=8, max_size=8))

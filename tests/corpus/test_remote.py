@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -17,10 +18,12 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import zstandard
 
 import gotd
-from gotd.corpus import Document, Fields, fetch, find, plan, read
-from gotd.corpus.remote import open_remote
+from gotd.corpus import Document, Fields, Reject, fetch, find, plan, read
+from gotd.corpus.remote import AHEAD, open_remote, ranges
+from gotd.corpus.streams import head
 from gotd.errors import InputError
 
 ROWS = [{"id": f"r{i}", "text": f"row {i} " + "word " * (i % 7)} for i in range(300)]
@@ -254,13 +257,15 @@ class Web:
         url: of the folder.
         content: of every file there.
         modified: when it last changed.
-        size_told: whether it says how long the file is, and gives parts of it.
+        size_told: whether it says how long the file is.
+        parts: whether it gives parts of it.
     """
 
     url: str = ""
     content: bytes = JSONL
     modified: str = "Sat, 01 Aug 2026 10:00:00 GMT"
     size_told: bool = True
+    parts: bool = True
 
 
 @pytest.fixture
@@ -277,7 +282,7 @@ def web() -> Iterator[Web]:
 
         def answer(self) -> bytes:
             part, (_, _, asked) = served.content, self.headers.get("Range", "").partition("=")
-            if asked and served.size_told:
+            if asked and served.parts:
                 start, stop = (int(number) for number in asked.split("-"))
                 part = part[start : stop + 1]
                 self.send_response(206)
@@ -302,17 +307,58 @@ def web() -> Iterator[Web]:
     server.server_close()
 
 
-@pytest.mark.parametrize("size_told", [True, False])
-def test_a_link_to_download_is_read_and_fetched(web: Web, size_told: bool) -> None:
-    """As a browser copies it; and where the server tells no size, and so gives no parts, from the start."""
-    web.size_told = size_told
+@pytest.mark.parametrize(("size_told", "parts"), [(True, True), (True, False), (False, False)])
+def test_a_link_to_download_is_read_and_fetched(web: Web, size_told: bool, parts: bool) -> None:
+    """As a browser copies it; and where the server gives no parts, as Python's own does not, from the start."""
+    web.size_told, web.parts = size_told, parts
     (file,) = find(f"{web.url}/a.jsonl?download=true")
     assert (file.source, file.format, file.bytes) == ("a", "jsonl", len(JSONL) if size_told else None)
     shards = plan([file], Fields(), 1000)
-    assert len(shards) > 9 if size_told else len(shards) == 1
+    assert len(shards) > 9 if parts else len(shards) == 1
     documents = [item for shard in shards for item in read(shard, Fields())]
     assert [document.id for document in documents] == [row["id"] for row in ROWS]
     assert list(fetch(file, [(documents[150].position, 0)], Fields())) == [documents[150]]
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "a.jsonl.zst"])
+def test_a_server_without_parts_gives_more_than_one_block(web: Web, name: str) -> None:
+    web.parts = False
+    texts = [blake2b(bytes([i % 251, i // 251]), digest_size=64).hexdigest() for i in range(32000)]
+    rows = [orjson.dumps({"text": text}) for text in texts]
+    plain = b"\n".join(rows)
+    web.content = {"gz": gzip.compress, "zst": zstandard.compress}.get(name.rpartition(".")[2], bytes)(plain)
+    assert len(web.content) > 2 * AHEAD
+    (file,) = find(f"{web.url}/{name}")
+    (shard,) = plan([file], Fields())
+    documents = list(read(shard, Fields()))
+    assert len(documents) == len(rows)
+    assert len(head(file.path, file.compression, AHEAD)[0]) >= AHEAD
+    assert list(fetch(file, [(documents[-1].position, 0)], Fields())) == documents[-1:]
+
+
+def test_one_answer_may_last_as_long_as_the_scoring(web: Web) -> None:
+    web.parts = False
+    with open_remote(f"{web.url}/a.jsonl") as file:
+        assert file._raw.kwargs["timeout"].total is None
+
+
+def test_damage_from_a_server_without_parts_is_told(web: Web) -> None:
+    """What is decoded before it comes out as far as it was had; no second look at the beginning is to be had."""
+    web.parts = False
+    packed = gzip.compress(JSONL)
+    web.content = packed[:400] + b"damaged" + packed[407:]
+    (file,) = find(f"{web.url}/a.jsonl.gz")
+    *_, last = read(plan([file], Fields())[0], Fields())
+    assert isinstance(last, Reject)
+    assert last.reason == "corrupt-stream"
+
+
+def test_parquet_from_a_server_without_parts_is_refused_before_work(web: Web) -> None:
+    web.parts = False
+    with pytest.raises(InputError, match=r"c\.parquet: the server gives no parts of a file.*Download it"):
+        find(f"{web.url}/c.parquet")
+    with pytest.raises(InputError, match="the server gives no parts of a file"):
+        ranges(f"{web.url}/a.jsonl", [5], 5)
 
 
 def test_a_file_on_the_web_that_changed_is_another(web: Web) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import shutil
+import tracemalloc
 from collections import Counter
 
 import numpy as np
@@ -12,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from gotd.corpus import Fields, find, sample, share_of_rows
+from gotd.corpus import Fields, find, sample, sample_sources, share_of_rows
 from gotd.corpus import json_lines as json_lines_module
 from gotd.errors import InputError, SettingsError
 
@@ -60,6 +61,52 @@ def test_a_moved_file_gives_the_same_rows(pool, tmp_path):
 def test_a_smaller_sample_is_part_of_a_larger(pool):
     small, large = (sample(pool, Fields(), size, seed=3).documents for size in (40, 200))
     assert {document.id for document in small} < {document.id for document in large}
+
+
+def test_rejects_of_joined_texts_are_sampled_too(make):
+    """A book of a billion blank lines does not fill the memory; of a small file all are named, as is a broken end."""
+    plain = b"".join(b"%d words of a paragraph\n\n" % i for i in range(3000))
+    fields = Fields(chunk_chars=20)
+    few = sample([make("few.txt", plain[:2000])], fields, 1000, 0)
+    assert len(few.rejects) > 35
+    assert few.rows == len(few.documents) + len(few.rejects)
+    packed = gzip.compress(plain)
+    drawn = sample([make("cut.txt.gz", packed[: len(packed) - 9])], fields, 10, 0)
+    assert len(drawn.rejects) < 200
+    assert drawn.rows > 6000
+    assert [reject.reason for reject in drawn.rejects if reject.is_fault] == ["truncated-stream"]
+
+
+def test_each_source_is_sampled_as_if_it_were_alone(make):
+    """By file or by field: the rows of lowest hash, all of a small source; bad rows are passed over or stop it."""
+    rows = [{"text": f"{i}", "id": f"{i}", "site": "few" if i % 100 == 7 else "many"} for i in range(1000)]
+    file = make("x.jsonl", b"\n".join([b"bad", *map(orjson.dumps, rows)]))
+    found = sample_sources([file], Fields(source="site"), 30, 5)
+    assert {source: len(documents) for source, documents in found.items()} == {"many": 30, "few": 10}
+    few = {row["id"] for row in rows if row["site"] == "few"}
+    larger = (sample([file], Fields(), size, 5).documents for size in range(30, 41))
+    lowest = ([document.id for document in documents if document.id not in few] for documents in larger)
+    assert [document.id for document in found["many"]] == next(ids for ids in lowest if len(ids) == 30)
+    assert {document.id for document in found["few"]} == few
+    (by_file,) = sample_sources([file], Fields(), 30, 5).items()
+    assert by_file == ("x", sample([file], Fields(), 30, 5).documents)
+    with pytest.raises(InputError, match=r"x\.jsonl:1"):
+        sample_sources([file], Fields(source="site"), 30, 5, on_error="fail")
+
+
+def test_a_sample_by_source_holds_no_more_than_it_draws(make, monkeypatch):
+    """Ten of 200 texts of 100,000 characters."""
+    monkeypatch.setattr("gotd.corpus.lines.BLOCK", 1 << 16)
+    monkeypatch.setattr("gotd.corpus.streams.BLOCK", 1 << 16)
+    file = make("x.jsonl", b"\n".join(orjson.dumps({"text": f"{i} " * 20_000, "site": f"{i % 2}"}) for i in range(200)))
+    tracemalloc.start()
+    try:
+        found = sample_sources([file], Fields(source="site"), 5, 0)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert [len(documents) for documents in found.values()] == [5, 5]
+    assert peak < 10 << 20
 
 
 def test_a_share_of_the_rows_holds_the_sample_and_passes_bad_rows_over(pool):

@@ -60,7 +60,7 @@ def test_a_truncated_stream_keeps_the_rows_before(make, read_all, suffix, pack, 
     # gzip decodes to the last bits, zstd by blocks of 128 KiB.
     assert len(good) >= kept * len(LINES) - (5 if suffix == "gz" else 500)
     assert (fault.reason, fault.row) == ("truncated-stream", len(good) + 1)
-    assert f"a.jsonl.{suffix}:{len(good) + 1}: the compressed stream ends early after row {len(good)}" in fault.message
+    assert f"a.jsonl.{suffix}:{len(good) + 1}: the compressed stream ends early, wanted a whole file." in fault.message
     assert LINES[len(good)].startswith(fault.excerpt.encode()[:200])
 
 
@@ -72,7 +72,7 @@ def test_a_wrong_checksum_costs_no_row(make, read_all, suffix, pack):
     assert [item.record for item in good] == LINES
     assert fault.reason == "corrupt-stream"
     assert "the compressed stream is damaged (" in fault.message
-    assert f"after row {len(LINES)}, wanted a whole file. Fetch it again" in fault.message
+    assert fault.row == len(LINES) + 1
 
 
 @PACKERS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 
 from gotd.corpus import Shard
 from gotd.engine import Ran, one_thread, run, share
+from gotd.engine.threads import available_cores
 from gotd.errors import ArtifactError, SettingsError
 
 
@@ -82,6 +84,17 @@ def test_progress_counts_what_was_there_already(shards: list[Shard], tmp_path: P
     told: list[tuple[str, int, int]] = []
     run(shards, Work(), tmp_path, "key", workers=1, progress=lambda *step: told.append(step))
     assert told == [("scoring", done, 6) for done in (2, 3, 4, 5, 6)]
+
+
+def test_a_container_has_the_cores_of_its_quota(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a node of 64 cores, of which it has two, 64 workers would want the memory of 64."""
+    pytest.importorskip("joblib")  # imported before `open` is another
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)), raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(os, "process_cpu_count", lambda: 64, raising=False)
+    monkeypatch.setattr(os.path, "exists", lambda path: path == "/sys/fs/cgroup/cpu.max")
+    monkeypatch.setattr("builtins.open", lambda path, *_, **__: io.StringIO("200000 100000\n"))
+    assert available_cores() == 2
 
 
 def test_no_shards_no_work(tmp_path: Path) -> None:

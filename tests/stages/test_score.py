@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,10 @@ import torch
 
 import gotd
 from gotd import ArtifactError, Fields, FitSettings, InputError, Potential, SettingsError
+from gotd.corpus import find, plan
+from gotd.engine import Done
 from gotd.selection.gradient import marginal_error
+from gotd.stages.passes import received
 from gotd.stages.shard_scorer import ShardScorer
 
 
@@ -276,6 +280,35 @@ def test_a_held_out_row_that_cannot_be_read_is_named(corpora, write, tmp_path: P
         gotd.select(corpora.pool, corpora.target, "5docs", tmp_path / "out", held_out=test, workers=1)
     assert str(error.value).startswith(f"{test}:2: found a blank text")
     assert "--on-error" not in str(error.value)
+
+
+def test_the_mass_of_many_shards_is_added_up_in_the_memory_of_a_few(write, tmp_path: Path) -> None:
+    """Forty parts of a MB each."""
+    (shard,) = plan(find(write("pool.jsonl", [{"text": "a"}])), Fields())
+    done = [Done(shard, tmp_path / f"{i:05d}", {}) for i in range(40)]
+    for i, part in enumerate(done):
+        np.save(tmp_path / f"{part.stem.name}.mass.npy", np.full(1 << 17, float(i)))
+    tracemalloc.start()
+    try:
+        col = received(torch.zeros(1 << 17, dtype=torch.float64), done)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert col.tolist() == [sum(range(40))] * (1 << 17)
+    assert peak < 8 << 20
+
+
+def test_blank_lines_are_no_documents_in_pool_target_and_held_out(write, tmp_path: Path) -> None:
+    """Named and counted where they may have been meant as rows, and an error nowhere."""
+    leak = " ".join(f"rare{i}" for i in range(14))
+    pool = write("pool.txt", [b"common1 common2", b"", leak.encode(), b" ", b"rare1 rare2", b""])
+    target = write("target.txt", [b"rare1 rare3", b"", b"rare2 rare4"])
+    test = write("test.txt", [b"", leak.encode(), b""])
+    found = gotd.select(pool, target, "1docs", tmp_path / "out", held_out=test, on_error="fail", workers=1).manifest
+    assert found["rejects"] == {"blank-line": 3, "contaminated": 1}
+    assert found["fit"]["counts"]["target"] == {"rows": 3, "fitted": 2, "rejected": 1}
+    assert found["contamination"] == {"texts": 1, "unchecked": 0}
+    assert found["counts"]["read"] == 6
 
 
 def test_a_held_out_file_that_is_one_text_is_read_as_one(selector: Path, write, tmp_path: Path) -> None:

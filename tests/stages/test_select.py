@@ -110,6 +110,32 @@ def test_duplicates_are_named_by_line_in_any_shards(write, corpora, rows, small_
         ]
 
 
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_bad_rows_are_placed_without_a_look_at_what_comes_before(
+    suffix: str, write, corpora, rows, small_shards, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """In a large file each shard may have one; only where it stops the run the lines before it are counted."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    records = [{"id": f"{i}", "text": None if i % 7 == 3 else f"common{i}"} for i in range(50)]
+    path = write("pool.jsonl", records)
+    if suffix == "parquet":
+        path = str(tmp_path / "pool.parquet")
+        pq.write_table(pa.Table.from_pylist(records), path, row_group_size=5)
+    small_shards(70)
+    with monkeypatch.context() as patch:
+        patch.setattr("gotd.corpus.json_lines.count_lines", lambda _, stop: 0 if stop == 0 else pytest.fail("counted"))
+        found = gotd.select(path, corpora.target, "5docs", tmp_path / "out", workers=1)
+    rejects = rows(found.folder / "rejects.jsonl")
+    assert [r["row"] for r in rejects] == [i + 1 for i in range(50) if i % 7 == 3]
+    assert all(r["message"].startswith(f'{path}:{r["row"]}: found null in "text"') for r in rejects)
+    gotd.fit(corpora.target, corpora.pool, tmp_path / "selector")
+    bad = write("bad.jsonl", [*records[:3], *records[4:6], *records[7:9], records[10]])
+    with pytest.raises(InputError, match=r"bad\.jsonl:8: found null"):
+        gotd.score(tmp_path / "selector", bad, tmp_path / "scores", on_error="fail", workers=1)
+
+
 @pytest.mark.parametrize(("suffix", "line"), [("csv", 5), ("parquet", 3)])
 def test_duplicates_in_tables_are_named(suffix: str, line: int, corpora, rows, tmp_path: Path) -> None:
     """In CSV by line, with the header as the first, and a row of two; in Parquet by row."""

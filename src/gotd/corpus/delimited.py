@@ -20,7 +20,7 @@ import numpy as np
 import orjson
 
 from gotd.corpus.batches import Batch, Item
-from gotd.corpus.documents import Document, Unusable, nul_bytes, reject
+from gotd.corpus.documents import BLANK_LINE, Document, Unusable, nul_bytes, reject
 from gotd.corpus.fields import Fields, document_maker
 from gotd.corpus.files import File
 from gotd.corpus.json_lines import broken, without_bom
@@ -137,7 +137,7 @@ def _rows(file: File, lines: _Lines) -> Iterator[_Row]:
 def _fault(cells: list[str], lines: list[str]) -> Unusable | None:
     """What is wrong with a row that the csv module took."""
     if not cells:
-        return Unusable("blank-line", "found a blank line, wanted a row of cells. Remove the line.")
+        return Unusable(BLANK_LINE, "found a blank line, wanted a row of cells. Remove the line.")
     try:
         "".join(cells).encode()
     except UnicodeEncodeError as error:

@@ -6,12 +6,13 @@ by construction and a user can find each lost row again by file and line.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 EXCERPT_CHARS = 200
+BLANK_LINE = "blank-line"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,11 @@ class Reject:
     message: str
     excerpt: str
 
+    @property
+    def is_fault(self) -> bool:
+        """Whether something is wrong with the data: a blank line is named and counted, and stops nothing."""
+        return self.reason != BLANK_LINE
+
 
 class Unusable(Exception):
     """Raised by a parser for one row; the reader adds file and row and makes the `Reject`."""
@@ -75,6 +81,12 @@ def reject(path: str, row: int, fault: Unusable, found: bytes | str) -> Reject:
     """Place a fault: the row it was found in, and what stood there."""
     message = " ".join(f"{path}:{row}: {fault.detail}".split())
     return Reject(path, row, fault.reason, message, excerpt(found))
+
+
+def moved(found: Reject, rows: int) -> Reject:
+    """The same, so many rows further down."""
+    then, now = (" ".join(f"{found.file}:{row}:".split()) for row in (found.row, found.row + rows))
+    return replace(found, row=found.row + rows, message=now + found.message.removeprefix(then))
 
 
 def excerpt(found: bytes | str) -> str:

@@ -13,11 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from glob import escape, has_magic
+from multiprocessing.pool import ThreadPool
 from typing import Any, Literal, NoReturn
 
 import fsspec
 
-from gotd.corpus.remote import fingerprint, kind, reaching, system_of
+from gotd.corpus.remote import fingerprint, gives_parts, kind, reaching, system_of
 from gotd.corpus.streams import BLOCK, BrokenStream, Compression, chunks, open_raw
 from gotd.durable import is_text
 from gotd.errors import InputError
@@ -35,7 +36,9 @@ _FORMATS: dict[str, Format] = {
     ".tsv": "tsv",
 }
 _COMPRESSIONS: dict[str, Compression] = {".gz": "gz", ".zst": "zst", ".zstd": "zst"}
+_OTHER_COMPRESSIONS = (".7z", ".br", ".bz2", ".lz4", ".lzma", ".snappy", ".xz", ".z", ".zip")
 _TICK = 2_000_000_000  # ns: the coarsest times of files are two seconds apart
+_TOGETHER = 8  # files that are looked at, and read for their digest, at the same time
 READ_SUFFIXES = ".jsonl, .ndjson, .json, .txt, .csv, .tsv (each also with .gz or .zst), .parquet"
 
 
@@ -71,8 +74,8 @@ Inputs = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 def find(inputs: Inputs, digest: bool = True) -> list[File]:
     """The files that `inputs` name, sorted by path, none twice.
 
-    In folders and globs, files with other suffixes are passed over; named one by one they are
-    an error.
+    In folders and globs, files with other suffixes are passed over, but not texts in another compression, such as
+    `a.jsonl.xz`; named one by one they are all an error.
     """
     paths: dict[str, Any] = {}
     several = [inputs] if isinstance(inputs, (str, os.PathLike)) else inputs
@@ -85,7 +88,11 @@ def find(inputs: Inputs, digest: bool = True) -> list[File]:
     for path in paths:
         if not is_text(path):
             raise InputError(f"{path!a}: the name is not UTF-8. Rename it, or set PYTHONUTF8=1.")
-    return [_file(path, paths[path], digest) for path in sorted(paths)]
+    if len(paths) < 2:
+        return [_file(path, system, digest) for path, system in paths.items()]
+    # Threads that end with the process: a digest of a large file does not hold up Ctrl-C.
+    with ThreadPool(min(_TOGETHER, len(paths))) as threads:
+        return list(threads.imap(lambda path: _file(path, paths[path], digest), sorted(paths)))
 
 
 def split_name(path: str) -> tuple[str, Format, Compression | None] | None:
@@ -108,6 +115,13 @@ def _named(path: str) -> tuple[str, Format, Compression | None]:
     if named is None:
         raise InputError(f"{path}: unknown suffix; wanted one of {READ_SUFFIXES}. Rename or convert it.")
     return named
+
+
+def _is_packed_otherwise(path: str) -> bool:
+    """Whether a file that is not read holds texts by its name: passing it over would lose them in silence."""
+    stem, suffix = os.path.splitext(path.lower())
+    known = suffix in _COMPRESSIONS or suffix in _OTHER_COMPRESSIONS
+    return known and os.path.splitext(stem)[1] in _FORMATS and split_name(path) is None
 
 
 def _system(given: str) -> tuple[Any, str]:
@@ -135,7 +149,14 @@ def _expand(system: Any, path: str, given: str) -> list[str]:
         found = [inner for hit in system.glob(path) for inner in _below(system, hit, given)]
     else:
         raise InputError(f"{given}: no such file or folder. Check the path; a glob wants quotes around it.")
-    readable = [inner for inner in found if split_name(inner) is not None and not _hidden(inner, root)]
+    seen = [inner for inner in found if not _hidden(inner, root)]
+    readable = [inner for inner in seen if split_name(inner) is not None]
+    packed = next((inner for inner in seen if _is_packed_otherwise(inner)), None)
+    if packed is not None:
+        raise InputError(
+            f"{packed}: texts in a compression that gotd does not read; wanted {READ_SUFFIXES}. "
+            "Compress it anew, or name the files to read."
+        )
     if not readable:
         raise InputError(
             f"{given}: holds no file to read ({len(found)} of other kinds); wanted {READ_SUFFIXES}. "
@@ -212,6 +233,11 @@ def _file(path: str, system: Any, digest: bool) -> File:
     else:
         with reaching(path):
             size = system.info(path).get("size")
+        if form == "parquet" and not gives_parts(path):
+            raise InputError(
+                f"{path}: the server gives no parts of a file, and Parquet cannot be read from its start. "
+                "Download it, and pass the local file."
+            )
     if form == "jsonl":
         _refuse_array(path, compression)
     return File(path, form, compression, source, size, _digest(path, system) if digest else "")

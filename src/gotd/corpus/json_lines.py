@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 import orjson
 
 from gotd.corpus.batches import Batch, Item
-from gotd.corpus.documents import Document, Unusable, nul_bytes, reject
+from gotd.corpus.documents import BLANK_LINE, Document, Unusable, nul_bytes, reject
 from gotd.corpus.fields import Fields, document_maker, vector_of
 from gotd.corpus.files import File
 from gotd.corpus.lines import BOM, Block, blocks, count_lines, positions
@@ -21,10 +21,10 @@ _JSON_SPACE = b" \t\r\n"
 LineParser = Callable[[bytes, int], Document]
 
 
-def line_batches(file: File, fields: Fields, start: int, stop: int) -> Iterator[Batch | Item]:
+def line_batches(file: File, fields: Fields, start: int, stop: int, numbered: bool) -> Iterator[Batch | Item]:
     """The lines of a byte range, in batches; at a broken stream one last reject."""
     parse = line_parser(file, fields)
-    before = _LinesBefore(file, start)
+    before = _LinesBefore(file, start if numbered else 0)
     try:
         for block in blocks(file, start, stop):
             lines = block.lines()
@@ -74,7 +74,7 @@ def decode(line: bytes) -> str:
     if b"\0" in line:
         raise nul_bytes()
     if not line.strip():
-        raise Unusable("blank-line", "found a blank line, wanted a text. Remove the line.")
+        raise Unusable(BLANK_LINE, "found a blank line, wanted a text. Remove the line.")
     try:
         return line.decode()
     except UnicodeDecodeError as error:
@@ -92,8 +92,7 @@ def bad_utf8(line: bytes, error: UnicodeDecodeError) -> Unusable:
 
 def broken(file: File, rows: int, fault: BrokenStream) -> Item:
     """The reject for everything after the break of a compressed stream."""
-    kept = "; the rows before were kept" if rows else ""
-    detail = f"{fault.detail} after row {rows}, wanted a whole file. Fetch it again{kept}."
+    detail = f"{fault.detail}, wanted a whole file. Fetch it again; rows before this one are kept."
     return reject(file.path, rows + 1, Unusable(fault.reason, detail), fault.fragment)
 
 
@@ -132,7 +131,7 @@ def _batch(file: File, block: Block, lines: list[bytes], parse: LineParser, befo
 def _why_refused(record: bytes, error: orjson.JSONDecodeError, fields: Fields) -> Unusable:
     """Tell the faults apart that all look like bad JSON to the parser."""
     if not record:
-        return Unusable("blank-line", "found a blank line, wanted a JSON object. Remove the line.")
+        return Unusable(BLANK_LINE, "found a blank line, wanted a JSON object. Remove the line.")
     if b"\0" in record:
         return nul_bytes()
     try:

@@ -7,7 +7,7 @@ or a wrong cell costs its row.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -41,28 +41,25 @@ def group_starts(file: File) -> list[int]:
         return _starts(parquet)
 
 
-def parquet_batches(file: File, fields: Fields, start: int, stop: int) -> Iterator[Batch | Item]:
-    """The rows of row groups [start, stop); stop -1 is all."""
+def group_batches(
+    file: File, fields: Fields, groups: Sequence[int] | None, numbered: bool = True
+) -> Iterator[Batch | Item]:
+    """The rows of these row groups, ascending, which need not follow each other; None is all.
+
+    Each is read alone: what Arrow makes of a damaged one could depend on what it has read before.
+    """
     with _opened(file) as parquet:
         check_columns(file, fields, parquet.schema_arrow.names)
         starts = _starts(parquet)
-        groups = range(start, len(starts) - 1 if stop < 0 else stop)
-        row = starts[start]
-        for table in parquet.iter_batches(batch_size=BATCH_ROWS, row_groups=list(groups)):
-            yield _batch(file, fields, table, row)
-            row += table.num_rows
-
-
-def group_batches(file: File, fields: Fields, groups: Iterable[int]) -> Iterator[Batch | Item]:
-    """The rows of these row groups, which need not follow each other."""
-    with _opened(file) as parquet:
-        check_columns(file, fields, parquet.schema_arrow.names)
-        starts = _starts(parquet)
-        for group in groups:
+        origin = 0 if numbered or not groups else starts[groups[0]]
+        for group in range(len(starts) - 1) if groups is None else groups:
             row = starts[group]
             for table in parquet.iter_batches(batch_size=BATCH_ROWS, row_groups=[group]):
-                yield _batch(file, fields, table, row)
+                yield _batch(file, fields, table, row, origin)
                 row += table.num_rows
+            if row != starts[group + 1]:
+                given, told = row - starts[group], starts[group + 1] - starts[group]
+                raise pa.ArrowInvalid(f"row group {group} gives {given} rows of {told}")
 
 
 def check_columns(file: File, fields: Fields, columns: list[str]) -> None:
@@ -101,8 +98,8 @@ def _starts(parquet: Any) -> list[int]:
     return [0, *np.cumsum(counts, dtype=np.int64).tolist()]
 
 
-def _batch(file: File, fields: Fields, table: Any, first: int) -> Batch:
-    """The rows of a table, the first of which is row `first` of the file."""
+def _batch(file: File, fields: Fields, table: Any, first: int, origin: int) -> Batch:
+    """The rows of a table, the first of which is row `first` of the file; rejects count them from `origin` on."""
     make = document_maker(fields, file.source)
 
     def items(which: Iterable[int]) -> Iterator[Item]:
@@ -113,7 +110,7 @@ def _batch(file: File, fields: Fields, table: Any, first: int) -> Batch:
                     raise row
                 yield make(row, _as_json(row), first + i)
             except Unusable as fault:
-                yield reject(file.path, first + i + 1, fault, str(row))
+                yield reject(file.path, first - origin + i + 1, fault, str(row))
 
     return Batch(np.arange(first, first + table.num_rows), items)
 

@@ -14,32 +14,20 @@ from gotd.corpus.temporary import Replacement
 
 
 class RejectWriter:
-    """Writes rejects and counts them by reason; the file appears whole, on `close`.
+    """Writes rejects and counts them by reason; the file appears whole, at the end of the block."""
 
-    Args:
-        path: the file to make.
-        append: keep the rejects that are there already, and count them too.
-    """
-
-    def __init__(self, path: Path | str, append: bool = False) -> None:
+    def __init__(self, path: Path | str) -> None:
         self.counts: Counter[str] = Counter()
-        earlier = _lines(Path(path)) if append else []
         self._out = Replacement(Path(path))
-        for line in earlier:
-            self.counts[orjson.loads(line)["reason"]] += 1
-            self._out.file.write(line)
 
     def write(self, reject: Reject) -> None:
         self.counts[reject.reason] += 1
-        self._out.file.write(orjson.dumps(asdict(reject), option=orjson.OPT_APPEND_NEWLINE))
+        self._out.write(orjson.dumps(asdict(reject), option=orjson.OPT_APPEND_NEWLINE))
 
     @property
     def total(self) -> int:
         """Rejects written, of all reasons."""
-        return sum(self.counts.values())
-
-    def close(self) -> None:
-        self._out.commit()
+        return self.counts.total()
 
     def __enter__(self) -> RejectWriter:
         return self
@@ -47,14 +35,4 @@ class RejectWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self._out.discard()
-
-
-def _lines(path: Path) -> list[bytes]:
-    if not path.exists():
-        return []
-    with path.open("rb") as file:
-        return file.readlines()
+        self._out.__exit__(kind, error, trace)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
@@ -83,16 +84,47 @@ def fingerprint(system: Any, path: str) -> str:
         return f"ukey:{sha256(told.encode()).hexdigest()[:32]}"
 
 
-def open_remote(url: str) -> Remote:
-    """Open a URL for reading, undecoded."""
+@lru_cache(maxsize=1 << 16)
+def gives_parts(url: str) -> bool:
+    """Whether a part of a file can be read without what comes before it: some web servers send the whole each time."""
+    if not url.startswith(("http://", "https://")):
+        return True
     system, path = system_of(url)
     with reaching(url):
-        return Remote(url, system.open(path, "rb", block_size=AHEAD))
+        size = system.info(path).get("size")
+        if not size:
+            return bool(size == 0)
+        try:
+            with system.open(path, "rb", block_size=1) as raw:
+                raw.seek(size - 1)
+                return len(raw.read(1)) == 1
+        except ValueError:  # fsspec's word for it; the content is not read
+            return False
+
+
+def open_remote(url: str) -> Remote:
+    """Open a URL for reading, undecoded; where the system gives no parts of a file, only from the start."""
+    system, path = system_of(url)
+    with reaching(url):
+        if gives_parts(url):
+            return Remote(url, system.open(path, "rb", block_size=AHEAD))
+        from aiohttp import ClientTimeout
+
+        # One answer lasts as long as the work on it: aiohttp by itself would end it after five minutes.
+        patient = ClientTimeout(total=None, sock_connect=30, sock_read=300)
+        # With any size fsspec does not ask for it, a question that would take the limit for its own.
+        return Remote(url, system.open(path, "rb", block_size=0, size=1, timeout=patient))
 
 
 def ranges(url: str, starts: Sequence[int], size: int) -> list[bytes]:
-    """`size` bytes from each of these offsets, or fewer at the end of the file; asked for at the same time."""
+    """`size` bytes from each of these offsets, or fewer at the end of the file; asked for at the same time.
+
+    Raises:
+        InputError: the server would give the whole file for each.
+    """
     system, path = system_of(url)
+    if not gives_parts(url):
+        raise InputError(f"{url}: the server gives no parts of a file. Download it, and pass the local file.")
     with reaching(url):
         end = int(system.info(path)["size"])
         stops = [min(start + size, end) for start in starts]

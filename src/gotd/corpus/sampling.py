@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import islice
@@ -25,8 +25,9 @@ from gotd.corpus.batches import Batch, Item
 from gotd.corpus.documents import Document, Reject
 from gotd.corpus.fields import Fields
 from gotd.corpus.files import File
-from gotd.corpus.readers import OnError, batches, check_on_error, failed, read
+from gotd.corpus.readers import OnError, batches, check_on_error, read, stop_at
 from gotd.corpus.shards import Shard
+from gotd.corpus.streams import BROKEN
 from gotd.errors import SettingsError
 
 _BATCH = 1024
@@ -64,10 +65,39 @@ def sample(files: Sequence[File], fields: Fields, size: int | None, seed: int, o
         for hashes, batch in _hashed(file, fields, key):
             draw.rows += len(hashes)
             for h, item in _contenders(draw, hashes, batch):
-                if isinstance(item, Reject) and on_error == "fail":
-                    raise failed(item)
+                if isinstance(item, Reject):
+                    stop_at(item, on_error)
                 draw.offer(h, item, file)
     return draw.result()
+
+
+def sample_sources(
+    files: Sequence[File],
+    fields: Fields,
+    size: int,
+    seed: int,
+    on_error: OnError = "skip",
+    begun: Callable[[File], None] = lambda file: None,
+) -> dict[str, list[Document]]:
+    """Of each source as many documents, drawn and sorted alike; no more are held. Bad rows are passed over.
+
+    Args:
+        begun: called with each file before it is read.
+    """
+    draws: dict[str, _Draw] = {}
+    for file, key in _keys(files, seed):
+        begun(file)
+        for hashes, batch in _hashed(file, fields, key):
+            if fields.source is None:
+                contenders = _contenders(draws.setdefault(file.source, _Draw(size)), hashes, batch)
+            else:  # only the records tell
+                contenders = zip(hashes.tolist(), batch.items(range(len(hashes))))
+            for h, item in contenders:
+                if isinstance(item, Reject):
+                    stop_at(item, on_error)
+                else:
+                    draws.setdefault(item.source, _Draw(size)).offer(h, item, file)
+    return {source: found for source, draw in draws.items() if (found := draw.result().documents)}
 
 
 def share_of_rows(
@@ -84,8 +114,8 @@ def share_of_rows(
             for item in batch.items(which.tolist()):
                 if isinstance(item, Document):
                     yield item
-                elif on_error == "fail":
-                    raise failed(item)
+                else:
+                    stop_at(item, on_error)
 
 
 @dataclass(slots=True)
@@ -159,10 +189,10 @@ def _contenders(draw: _Draw, hashes: NDArray[_U64], batch: Batch) -> Iterator[tu
 
 
 def _hash_items(items: Sequence[Item], key: int) -> NDArray[_U64]:
-    positions = [item.position if isinstance(item, Document) else 0 for item in items]
-    pieces = [item.piece if isinstance(item, Document) else 0 for item in items]
+    positions = [item.position if isinstance(item, Document) else item.row for item in items]
+    pieces = [item.piece if isinstance(item, Document) else -1 for item in items]
     hashes = _hashes(np.array(positions, dtype=np.int64), np.array(pieces, dtype=np.int64), key)
-    hashes[[isinstance(item, Reject) for item in items]] = 0  # already parsed: reported in any case
+    hashes[[isinstance(item, Reject) and item.reason in BROKEN for item in items]] = 0  # always reported
     return hashes
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 
 from gotd.corpus.fields import Fields
@@ -19,6 +19,7 @@ from gotd.corpus.files import File
 from gotd.corpus.lines import count_lines
 from gotd.corpus.members import members
 from gotd.corpus.parquet import group_bytes, group_starts
+from gotd.corpus.remote import gives_parts
 from gotd.errors import SettingsError
 
 SHARD_BYTES = 8 << 20
@@ -83,17 +84,20 @@ def _places(file: File, fields: Fields) -> Sequence[int]:
 
 def rows_of(shard: Shard) -> int | None:
     """How many rows begin in a shard, without parsing them; None where it is a whole file."""
-    if shard.stop < 0:
-        return None
-    if shard.file.format == "parquet":
-        starts = group_starts(shard.file)
-        return starts[shard.stop] - starts[shard.start]
-    return count_lines(shard.file, shard.stop) - count_lines(shard.file, shard.start)
+    return None if shard.stop < 0 else rows_before(replace(shard, start=shard.stop)) - rows_before(shard)
+
+
+def rows_before(shard: Shard) -> int:
+    """How many rows of its file begin before a shard."""
+    if shard.start and shard.file.format == "parquet":
+        return group_starts(shard.file)[shard.start]
+    return count_lines(shard.file, shard.start)
 
 
 def splits_by_bytes(file: File, fields: Fields) -> bool:
-    """Whether any line of the file can be found without those before it: not where a server tells no size."""
-    return by_line(file, fields) and file.compression is None and file.bytes is not None
+    """Whether any line of the file can be found without those before it: not where a server gives no parts."""
+    plain = by_line(file, fields) and file.compression is None
+    return plain and file.bytes is not None and gives_parts(file.path)
 
 
 def by_line(file: File, fields: Fields) -> bool:

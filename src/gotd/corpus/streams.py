@@ -19,6 +19,7 @@ from gotd.errors import InputError
 
 Compression = Literal["gz", "zst"]
 BLOCK = 4 << 20  # bytes a read of a plain file
+BROKEN = ("truncated-stream", "corrupt-stream")
 FEED = 128 << 10  # compressed bytes a call, so that what comes out stays within a few blocks
 LONGEST_WINDOW = 1 << 31  # bytes: `zstd --long=31` is legal
 
@@ -27,7 +28,7 @@ class BrokenStream(Exception):
     """A compressed stream that ends early or is damaged.
 
     Attributes:
-        reason: `truncated-stream` or `corrupt-stream`.
+        reason: one of BROKEN.
         fragment: the bytes of the line that the break cut off.
     """
 
@@ -81,13 +82,11 @@ def chunks(path: str, compression: Compression | None, start: int = 0, stop: int
 def head(path: str, compression: Compression | None, size: int) -> tuple[bytes, int]:
     """The first bytes of a file, decompressed, and how many stored bytes they came from: `size` or a little more."""
     with open_raw(path) as raw:
-        if compression is None:
-            data = raw.read(size)
-            return data, len(data)
         counted = _Counted(raw)
         found: list[bytes] = []
+        plain = iter(lambda: counted.read(size), b"")  # a web server gives less than was asked for
         try:
-            for piece in _inflate(cast(BinaryIO, counted), _MACHINES[compression]):
+            for piece in plain if compression is None else _inflate(cast(BinaryIO, counted), _MACHINES[compression]):
                 found.append(piece)
                 if counted.read_so_far >= size:
                     break
@@ -157,7 +156,10 @@ def _salvage(raw: BinaryIO, machine: _Decompressor, begun: int, known: int, end:
     A call that fails returns nothing of the chunk it was given. Up to `known` the output has been
     handed out; from there a byte at a time gives the rest, up to the damage.
     """
-    raw.seek(begun)
+    try:
+        raw.seek(begun)
+    except InputError:
+        return  # a web server that gives the whole only
     while begun < known:
         chunk = raw.read(min(FEED, known - begun))
         machine.decompress(chunk)

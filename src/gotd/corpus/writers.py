@@ -78,7 +78,7 @@ def open_writer(folder: Path | str, format: OutputFormat = "jsonl", name: str = 
     """A writer of `folder/name.format`."""
     path = Path(folder) / f"{name}.{format}"
     if format == "jsonl":
-        return Writer(path, _Lines(path))
+        return Writer(path, Replacement(path))
     if format == "jsonl.zst":
         return Writer(path, _ZstdLines(path))
     if format == "parquet":
@@ -104,20 +104,6 @@ def with_key(record: bytes, gotd: dict[str, Any]) -> bytes:
     comma = b"," if record[1:-1].strip() else b""
     value = orjson.dumps(gotd, option=orjson.OPT_SERIALIZE_NUMPY)
     return b'%b%b"gotd":%b}' % (record[:-1], comma, value)
-
-
-class _Lines:
-    def __init__(self, path: Path) -> None:
-        self._out = Replacement(path)
-
-    def write(self, line: bytes) -> None:
-        self._out.file.write(line)
-
-    def commit(self) -> None:
-        self._out.commit()
-
-    def discard(self) -> None:
-        self._out.discard()
 
 
 class _ZstdLines:
@@ -146,25 +132,20 @@ class _Parquet:
         self._open = True
 
     def write(self, line: bytes) -> None:
-        self._rows.file.write(line)
+        self._rows.write(line)
 
     def commit(self) -> None:
         if not self._open:
             return
         self._rows.file.flush()
-        out = Replacement(self._path)
-        try:
-            _rows_to_parquet(self._rows.temporary, out.file)
-        except (pa.ArrowException, OverflowError) as error:
-            out.discard()
-            raise SettingsError(
-                f"{self._path}: Parquet cannot hold these records ({' '.join(str(error).split())}). "
-                "Pass --format jsonl."
-            ) from error
-        except BaseException:
-            out.discard()
-            raise
-        out.commit()
+        with Replacement(self._path) as out:
+            try:
+                _rows_to_parquet(self._rows.temporary, out.file)
+            except (pa.ArrowException, OverflowError) as error:
+                raise SettingsError(
+                    f"{self._path}: Parquet cannot hold these records ({' '.join(str(error).split())}). "
+                    "Pass --format jsonl."
+                ) from error
         self.discard()
 
     def discard(self) -> None:

@@ -28,15 +28,10 @@ class Sink(Protocol):
 @contextmanager
 def open_sink(path: Path, shape: Shape) -> Iterator[Sink]:
     """Rows to `path`, by its suffix."""
-    out = Replacement(path)
-    try:
+    with Replacement(path) as out:
         sink = _Parquet(out, shape) if path.suffix == ".parquet" else _Lines(out)
         yield sink
         sink.close()
-    except BaseException:
-        out.discard()
-        raise
-    out.commit()
 
 
 class _Lines:

@@ -6,13 +6,11 @@ share one encoder, one space, centred on a sample of all of them, and one reg, s
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
+from itertools import chain
 from statistics import fmean
 
-import numpy as np
-
-from gotd.corpus import Document, Fields, GivenFields, Inputs, OnError, fields_from, find
+from gotd.corpus import Document, Fields, File, GivenFields, Inputs, OnError, fields_from, find, sample_sources
 from gotd.encoder_folders import encoder_for
 from gotd.encoders import Encoder
 from gotd.encoders.precomputed import Precomputed
@@ -21,7 +19,7 @@ from gotd.errors import InputError, SettingsError, whole
 from gotd.selection.gradient import between_halves
 from gotd.stages.fit import FitSettings
 from gotd.stages.points import masses, vectors_by
-from gotd.stages.samples import sample_alike
+from gotd.stages.samples import of_one_length, sample_alike
 from gotd.stages.targets import Aim, Targets, aims
 from gotd.transport import Cost, Measure, Problem, solve
 
@@ -125,18 +123,16 @@ def _by_source(
     candidates: Inputs, fields: Fields, size: int, seed: int, on_error: OnError, progress: Progress
 ) -> dict[str, list[Document]]:
     files = find(candidates)
-    drawn: dict[str, list[Document]] = defaultdict(list)
-    for number, file in enumerate(files):
-        progress(f"reading {file.source}", number, len(files))
-        for document in sample_alike([file], fields, None if fields.source else size, seed, on_error).documents:
-            drawn[document.source].append(document)
+    numbers = {file.path: number for number, file in enumerate(files)}
+
+    def begun(file: File) -> None:
+        progress(f"reading {file.source}", numbers[file.path], len(files))
+
+    drawn = sample_sources(files, fields, size, seed, on_error, begun)
     if not drawn:
         raise InputError("the candidates hold no document")
-    rng = np.random.default_rng(seed)
-    for source, found in drawn.items():
-        if len(found) > size:
-            drawn[source] = [found[i] for i in np.sort(rng.choice(len(found), size, replace=False))]
-    return drawn
+    alike = of_one_length(fields, chain.from_iterable(drawn.values()))
+    return drawn if alike == fields else sample_sources(files, alike, size, seed, on_error, begun)
 
 
 def _encoder(settings: FitSettings, everything: list[Document], wanted: list[Document], device: str) -> Encoder:

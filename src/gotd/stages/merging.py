@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from gotd.corpus import File, OnError, Reject, RejectWriter, Shard, rows_of
+from gotd.corpus import File, OnError, Reject, RejectWriter, Shard, moved, rows_before, rows_of
 from gotd.corpus.delimited import row_lines
 from gotd.durable import settle, temporary
 from gotd.engine import Done, Lost
@@ -76,15 +76,15 @@ def merge(
     first = 0
     counts = Counter({"read": 0, "scored": 0, "outside": 0, "rejected": 0})
     sources: Counter[str] = Counter()
-    rows_before: Counter[str] = Counter()  # of each file, in the parts before
+    rows: Counter[str] = Counter()  # of each file, in the parts before
     beside = temporary(folder / NAME)
     with RejectWriter(folder / REJECTS) as rejects, pq.ParquetWriter(beside, written, compression="zstd") as out:
         group: list[pa.Table] = []
         for part in done:
             counts.update(part.counts)
-            before = rows_before[part.shard.file.path] + _lost_before(part.shard, lost)
+            before = rows[part.shard.file.path] + _lost_before(part.shard, lost)
             for reject in _rejects(part):
-                rejects.write(_placed(reject, part, before, pieces) if reject.reason == CONTAMINATED else reject)
+                rejects.write(_placed(reject, part, before, pieces))
             with pq.ParquetFile(_named(part, ".parquet")) as file:
                 for batch in file.iter_batches():
                     table = pa.Table.from_batches([batch])
@@ -107,13 +107,12 @@ def merge(
                     if sum(map(len, group)) >= _GROUP:
                         out.write_table(pa.concat_tables(group))
                         group.clear()
-            rows_before[part.shard.file.path] += part.counts["read"]
+            rows[part.shard.file.path] += part.counts["read"]
         if group:
             out.write_table(pa.concat_tables(group))
         by_reason = dict(rejects.counts)
         for one in lost:
-            before = rows_of(replace(one.shard, start=0, stop=one.shard.start)) or 0
-            rejects.write(Reject(one.shard.file.path, before + 1, QUARANTINED, _quarantined(one), ""))
+            rejects.write(Reject(one.shard.file.path, rows_before(one.shard) + 1, QUARANTINED, _quarantined(one), ""))
     settle(beside, folder / NAME)
     return Merged(dict(counts), by_reason, dict(sources))
 
@@ -200,7 +199,9 @@ def _place(part: Done, before: int, row: int, pieces: bool) -> tuple[int, str]:
 
 
 def _placed(found: Reject, part: Done, before: int, pieces: bool) -> Reject:
-    """A contaminated row of a shard as one of its file, in words: it carries the run as message, the id as excerpt."""
+    """A row of a shard as one of its file; a contaminated one, whose message is the run, in words."""
+    if found.reason != CONTAMINATED:
+        return moved(found, before)
     at, place = _place(part, before, found.row, pieces)
     message = f'{place}: id "{found.excerpt}" shares "{found.message}" with a held-out text. It is left out.'
     return Reject(found.file, at, CONTAMINATED, message, found.excerpt)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gotd.corpus import Fields, File, OnError, Reject, Sampled, sample
+from gotd.corpus import Document, Fields, File, OnError, Reject, Sampled, sample
 from gotd.encoder_folders import encoder_for
 from gotd.encoders import Encoder
 from gotd.encoders.precomputed import Precomputed
@@ -123,10 +123,14 @@ def draw(
 def sample_alike(files: Sequence[File], fields: Fields, size: int | None, seed: int, on_error: OnError) -> Sampled:
     """A sample in which every vector that records carry has the length that most have; the others are rejects."""
     drawn = sample(files, fields, size, seed, on_error)
-    lengths = Counter(len(document.vector) for document in drawn.documents if document.vector is not None)
-    if len(lengths) < 2:
-        return drawn
-    return sample(files, replace(fields, vector_length=lengths.most_common(1)[0][0]), size, seed, on_error)
+    alike = of_one_length(fields, drawn.documents)
+    return drawn if alike == fields else sample(files, alike, size, seed, on_error)
+
+
+def of_one_length(fields: Fields, documents: Iterable[Document]) -> Fields:
+    """The fields as they are or, where the vectors of the documents differ in length, with that of the most."""
+    lengths = Counter(len(document.vector) for document in documents if document.vector is not None)
+    return fields if len(lengths) < 2 else replace(fields, vector_length=lengths.most_common(1)[0][0])
 
 
 def _drawn(name: str, files: Sequence[File], fields: Fields, size: int, seed: int, on_error: OnError) -> Sampled:

@@ -82,7 +82,7 @@ class ShardScorer:
         ):
             sorted_together = _SORTED if self.products is None else _SORTED_GPU
             size = _BATCH * (1 if is_cheap(potential.encoder) else sorted_together)
-            for items in _batches(read(shard, fields, self.on_error), size):
+            for items in _batches(read(shard, fields, self.on_error, numbered=False), size):
                 kept: dict[int, Document] = {}
                 for row, item in enumerate(items, start=counts["read"] + 1):
                     if isinstance(item, Reject):
@@ -134,9 +134,10 @@ def _held_out_texts(paths: tuple[str, ...], fields: Fields) -> Contamination:
 
     def texts() -> Iterator[str]:
         for item in (item for shard in plan(find(paths), fields) for item in read(shard, fields, "skip")):
-            if isinstance(item, Reject):
+            if isinstance(item, Document):
+                yield item.text
+            elif item.is_fault:
                 raise InputError(f"{item.message} A held-out text that is not read would not be looked for.")
-            yield item.text
 
     return Contamination(texts())
 
