@@ -58,21 +58,50 @@ def test_fine_tune_then_judge(mlm: Path, task: dict[str, str], tmp_path: Path) -
 def test_a_model_that_is_not_here_is_asked_for_with_a_word_or_refused(
     task: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Asking takes half a minute without a network; what can be no name on the hub is told from one at once."""
+    """What can be no name on the hub is told from one without asking."""
 
     def unreachable(name: str) -> None:
         raise OSError("We couldn't connect to 'https://huggingface.co'")
 
     monkeypatch.setattr("transformers.AutoConfig.from_pretrained", unreachable)
+    monkeypatch.setattr("gotd.encoders.local._answers", lambda name: False)
     rest = ("-d", task["train"], "-o", tmp_path / "w")
     said = run("warmup", "-m", "nix-da", *rest)
     assert said.exit_code == 1
     first, second = said.stderr.splitlines()
     assert first == 'gotd: no folder "nix-da" here; asking the hub for a model of that name'
-    assert second.startswith('gotd: no folder "nix-da" here, and the model id "nix-da" could not be loaded: We couldn')
+    absent = (
+        'gotd: no folder "nix-da" here, and the model id "nix-da" could not be loaded: the hub does not answer, and '
+    )
+    assert second.startswith(f"{absent}from its cache: We couldn't connect")
     for name in ("./nix", "/nix", "x/y/z", "runs/warm/"):
         assert refused("warmup", "-m", name, *rest).startswith(f"gotd: {name}: no such folder, and no name that the")
     assert f"{task['dev']}: is a file; pass a folder" in refused("warmup", "-m", task["dev"], *rest)
+
+
+def test_a_device_that_is_none_is_refused_wherever_it_is_asked_for(
+    gpt: Path, mlm: Path, corpora: Any, selected: Path, selector: Path, task: dict[str, str], tmp_path: Path
+) -> None:
+    """`meta` is one of torch's, holds no numbers, and so ended each of them in another traceback, or in silence."""
+    task_of = ("--train", task["train"], "--text-field", "body", "--label-field", "kind", "-o", tmp_path / "out")
+    pool = ("--candidates", corpora.pool, "--target", corpora.target)
+    texts = ("-m", gpt, "--data", task["test"], "--text-field", "body")
+    for command in (
+        ("select", *pool, "--budget", 9, "-o", tmp_path / "select"),
+        ("select", *pool, "--budget", 9, "-o", tmp_path / "select", "--dry-run"),
+        ("fit", "--target", corpora.target, "--reference", corpora.pool, "-o", tmp_path / "fit"),
+        ("score", selector, corpora.pool, "-o", tmp_path / "score"),
+        ("domains", *pool),
+        ("report", selected, "-o", tmp_path / "report.html"),
+        ("warmup", *texts, "-o", tmp_path / "out"),
+        ("finetune", "-m", gpt, *task_of),
+        ("tune-encoder", "-m", mlm, *task_of),
+        ("evaluate", "perplexity", *texts),
+        ("evaluate", "utility", "-m", gpt, "-r", task["test"], "--text-field", "body"),
+        ("evaluate", "toxicity", *texts),
+    ):
+        assert refused(*command, "--device", "meta") == 'gotd: no device "meta". Pass auto, cpu, cuda, cuda:1 or mps.\n'
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_cannot_be_done_is_one_line(mlm: Path, task: dict[str, str], tmp_path: Path) -> None:
