@@ -178,10 +178,9 @@ def test_another_folder_is_refused(selected: Path, small: Config) -> None:
 
 
 def test_an_error_names_its_cell(small: Config, tmp_path: Path) -> None:
-    """And leaves what is done; here the warm-up is asked for a window that the model has not."""
-    bad = replace(small, methods={"random": {}}, seeds=(0,), warmup={**small.warmup, "window": 128})
-    with pytest.raises(SettingsError, match=r"cell rare-random-12docs-seed0-\w+: window is 128 tokens, and the model"):
-        compare(bad, tmp_path / "out")
+    """Of what nobody knows before: the first document that is drawn is longer than the budget."""
+    with pytest.raises(SettingsError, match=r"cell rare-random-1tokens-seed0-\w+: the budget is 1tokens, less than"):
+        compare(replace(small, methods={"random": {}}, seeds=(0,), budgets=("1tokens",)), tmp_path / "out")
 
 
 def test_the_dry_run_writes_nothing_and_knows_what_is_left(compared: Comparison, small: Config, tmp_path: Path) -> None:

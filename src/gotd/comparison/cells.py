@@ -18,13 +18,12 @@ import pyarrow.parquet as pq
 
 from gotd.artifacts import digest, read_json, write_json
 from gotd.comparison.choices import Choice, Choices
-from gotd.comparison.config import NONE, Config, Task
+from gotd.comparison.config import NONE, Config, Task, placed
 from gotd.comparison.measures import Subject, measured
 from gotd.comparison.plan import Cell, Plan, fields_of
 from gotd.comparison.statistics import plain
 from gotd.corpus import Fields
 from gotd.engine import Progress, silent
-from gotd.errors import ArtifactError, InputError, SettingsError
 from gotd.training.finetune import finetune
 from gotd.training.models import model_inputs
 from gotd.training.settings import Machine
@@ -101,7 +100,7 @@ class Runner:
         started = time.perf_counter()
         config, task = self.plan.config, self.plan.config.task(cell.task)
         folder, work = self.folder / "cells" / cell.name, self.folder / "work" / f"{cell.name}-{self.key(cell)}"
-        try:
+        with placed(f"cell {cell.name}"):
             choice = None if config.method(cell.row) == NONE else self.choices(cell)
             warm = self.folder / "work" / f"warm-{self.warm_key(cell)}"
             model, tokens = self._warmed(cell, choice, warm)
@@ -111,8 +110,6 @@ class Runner:
             if task.train:
                 model = self._tuned(cell, task, model, work)
                 figures += self._judged(cell, task, model, TUNED, folder)
-        except (InputError, SettingsError, ArtifactError) as error:
-            raise type(error)(f"cell {cell.name}: {error}") from error
         told = {
             **asdict(cell),
             "key": self.key(cell),

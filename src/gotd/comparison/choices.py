@@ -17,17 +17,16 @@ from typing import Any
 import orjson
 
 from gotd.artifacts import digest, read_json, write_json
-from gotd.comparison.config import IN_DOMAIN, NONE, Config, Task
+from gotd.comparison.config import IN_DOMAIN, NONE, Config, Task, placed
 from gotd.comparison.plan import Cell, Plan, fields_of, targets_of
 from gotd.corpus import Fields
 from gotd.corpus.temporary import Replacement
 from gotd.engine import Progress, silent
-from gotd.errors import SettingsError
 from gotd.pipeline import IN_DOMAIN_SOURCES, fit_settings
 from gotd.potential import Potential
 from gotd.selection.gradient import Mixture
 from gotd.selection.tokens import identity
-from gotd.stages.choose import check_rounds, choose
+from gotd.stages.choose import check_rounds, checked, choose
 from gotd.stages.domains import domains
 from gotd.stages.embeddings import Kept, can_be_shared
 from gotd.stages.fit import FitSettings, fit
@@ -262,7 +261,8 @@ def check_rows(config: Config) -> None:
     """SettingsError where the settings of a row do not fit, before any work."""
     for row in config.methods:
         if config.method(row) != NONE:
-            try:
-                identity(rule(config, row).scoring.get("tokenizer"))
-            except SettingsError as error:
-                raise SettingsError(f"row {row}: {error}") from error
+            with placed(f"row {row}"):
+                asked = rule(config, row)
+                identity(asked.scoring.get("tokenizer"))
+                for budget in config.budgets:
+                    checked(budget, "jsonl", asked.pick.max_per_source)

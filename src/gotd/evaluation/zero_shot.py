@@ -87,7 +87,7 @@ def guessed(
     if normalise not in NORMALISE:
         raise SettingsError(f'normalise is "{normalise}"; wanted {", ".join(NORMALISE)}')
     task = load_template(template)
-    prompts, true = _read(data, task, label_field)
+    prompts, true = read_prompts(data, task, label_field)
     if normalise == "prior":
         prompts = [[*filled, _blank(prompt)] for filled, prompt in zip(prompts, task.prompts)]
     reader = language_model(model, device, window, causal=True)
@@ -107,8 +107,12 @@ def guessed(
     return Judged(true, [predicted], task.classes, cut, reader.window, [model])
 
 
-def _read(data: Inputs, task: Template, label_field: str) -> tuple[list[list[str]], Labels]:
-    """The filled prompts of every record, and the number of its class."""
+def read_prompts(data: Inputs, task: Template, label_field: str) -> tuple[list[list[str]], Labels]:
+    """The filled prompts of every record, and the number of its class.
+
+    Raises:
+        InputError: a record lacks its label, or has one that the template does not know.
+    """
     prompts: list[list[str]] = [[] for _ in task.prompts]
     others = [parse_template(prompt) for prompt in task.prompts[1:]]
     true = []

@@ -108,6 +108,8 @@ class Machine:
 def recipe(kind: Kind, preset: str | None = None, base: Recipe | None = None, **given: Any) -> Recipe:
     """The values given, over those of a preset, over `base`; None is not given."""
     named = {name: value for name, value in given.items() if value is not None}
+    if kind == "causal" and "mask" in named:
+        raise SettingsError(f"mask is {named['mask']}, and a causal model has no token hidden from it; leave mask out")
     start = base or Recipe()
     if preset is not None:
         if preset not in PRESETS:
