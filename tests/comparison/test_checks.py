@@ -158,3 +158,14 @@ def test_a_model_that_lacks_its_head_is_found_out(small: Config, mlm: Path, tmp_
     save_file(bare, tmp_path / "bare" / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(SettingsError, match=r"the checkpoint lacks .* weights of a masked language model"):
         prepared(replace(small, model=str(tmp_path / "bare")))
+
+
+def test_a_field_that_no_example_has_is_found_out(small: Config) -> None:
+    """Where no test file is read anyway, as of a task that is judged by the reference alone."""
+    task = replace(small.tasks[0], test=(), text_field="abstract", evaluate={"utility": {}})
+    with pytest.raises(InputError, match=r'task rare: the target holds no document; .*no field "abstract"'):
+        prepared(replace(small, tasks=(task,), reference=small.candidates))
+    task = replace(small.tasks[0], evaluate={"utility": {}})
+    body = replace(small, tasks=(task,), reference=small.tasks[0].target, text_field="body")
+    with pytest.raises(InputError, match=r'task rare: utility: the data holds no document; .*no field "body"'):
+        prepared(body)

@@ -53,7 +53,10 @@ def test_another_row_may_embed_a_pool_of_which_the_embedding_was_stopped(small: 
         Choices(planned, tmp_path, stop)(cells["gotd"])
     assert not list(tmp_path.glob("vectors-*/manifest.json"))
     assert Choices(planned, tmp_path)(cells["nearest"]).documents == 12
-    assert len(list(tmp_path.glob("vectors-*/manifest.json"))) == 1
+    [made] = tmp_path.glob("vectors-*/manifest.json")
+    assert len(list(tmp_path.glob("vectors-*"))) == 2
+    Choices(planned, tmp_path).sweep()
+    assert list(tmp_path.glob("vectors-*")) == [made.parent]
 
 
 def test_test_texts_that_are_read_from_another_field_are_looked_for_anew(

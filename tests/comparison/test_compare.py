@@ -123,6 +123,46 @@ def test_a_killed_comparison_goes_on_to_the_same_figures(compared: Comparison, s
         assert cell["figures"] == cells(compared)[key]["figures"], key
 
 
+def test_what_killed_cells_left_is_swept(small: Config, tmp_path: Path) -> None:
+    """Stopped within a warm-up, then gone on with at another rate: nobody goes on from the model of the first."""
+    asked = replace(small, methods={"random": {}, "gotd": {}}, seeds=(0,))
+
+    def stop(stage: str, done: int, total: int) -> None:
+        if stage == "2/2 warming up" and done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        compare(asked, tmp_path, progress=stop)
+    [dead] = (tmp_path / "work").iterdir()
+    half = tmp_path / "cells" / "a-row-that-was-judged-halfway"
+    half.mkdir()
+    stages = []
+    compare(asked, tmp_path, progress=lambda stage, *_: stages.append(dead.exists()))
+    assert stages[0]  # the same again goes on from it
+    assert not list((tmp_path / "work").iterdir())
+    assert not half.exists()
+    with pytest.raises(KeyboardInterrupt):
+        compare(replace(asked, seeds=(1,)), tmp_path, progress=stop)
+    changed = replace(asked, seeds=(1,), warmup={**small.warmup, "lr": 5e-3})
+    found = compare(changed, tmp_path)
+    assert not list((tmp_path / "work").iterdir())
+    assert [cell["seed"] for cell in found.results.cells] == [1, 1]
+    assert len(list((tmp_path / "cells").iterdir())) == 4  # the figures of the first seed stay
+
+
+def test_models_that_are_kept_are_not_swept(small: Config, tmp_path: Path) -> None:
+    """A finished model of another rate was asked for; one that was stopped is of no use to anybody."""
+    asked = replace(small, methods={"random": {}}, seeds=(0,), keep_models=True)
+    compare(asked, tmp_path)
+    [kept] = (tmp_path / "work").iterdir()
+    dead = tmp_path / "work" / "warm-0123456789abcdef"
+    (dead / "checkpoints").mkdir(parents=True)
+    compare(replace(asked, warmup={**small.warmup, "lr": 5e-3}), tmp_path)
+    assert (kept / "model.safetensors").exists()
+    assert len(list((tmp_path / "work").iterdir())) == 2
+    assert not dead.exists()
+
+
 def test_a_row_that_is_added_costs_its_own_cells_alone(compared: Comparison, small: Config, tmp_path: Path) -> None:
     out = tmp_path / "out"
     few = {"none": {}, "random": {}}

@@ -107,3 +107,19 @@ def test_a_device_that_is_none_is_refused_wherever_it_is_asked_for(
 def test_what_cannot_be_done_is_one_line(mlm: Path, task: dict[str, str], tmp_path: Path) -> None:
     said = refused("warmup", "-m", mlm, "-d", task["train"], "-o", tmp_path / "w", "--preset", "paper-gpt2")
     assert said.startswith("gotd: preset paper-gpt2 is for causal models")
+
+
+def test_flags_without_a_meaning_are_refused(gpt: Path, task: dict[str, str], tmp_path: Path) -> None:
+    asked = ("--text-field", "body", "-o", tmp_path / "out")
+    said = refused("warmup", "-m", gpt, "-d", task["train"], *asked, "--mask", "0.3")
+    assert said == "gotd: mask is 0.3, and a causal model has no token hidden from it; leave mask out\n"
+    for command, words in (
+        (("warmup", "-m", gpt, "-d", task["train"], "--patience", 2), "--patience wants --target"),
+        (("warmup", "-m", gpt, "-d", task["train"], "--target-text-field", "x"), "--target-text-field wants --target"),
+        (("finetune", "-m", gpt, "-d", task["train"], "--best-by", "mcc"), "--best-by wants --label-field"),
+        (("tune-encoder", "-m", gpt, "-d", task["train"], "--patience", 2), "--patience wants --label-field"),
+    ):
+        found = run(*command, *asked)
+        assert found.exit_code == 2
+        assert words in found.stderr
+    assert not (tmp_path / "out").exists()

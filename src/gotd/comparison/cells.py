@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gotd.artifacts import digest, read_json, write_json
+from gotd.artifacts import MANIFEST, digest, read_json, write_json
 from gotd.comparison.choices import Choice, Choices
 from gotd.comparison.config import NONE, Config, Task, placed
 from gotd.comparison.measures import Subject, measured
@@ -95,14 +95,30 @@ class Runner:
         others = [other for other in self.plan.cells if other.seed == cell.seed and other != cell]
         return any(self.warm_key(other) == self.warm_key(cell) and self.done(other) is None for other in others)
 
+    def _models(self, cell: Cell) -> tuple[Path, Path]:
+        """The folders of the models of a cell: after the warm-up, and after stage II."""
+        work = self.folder / "work"
+        return work / f"warm-{self.warm_key(cell)}", work / f"{cell.name}-{self.key(cell)}"
+
+    def sweep(self) -> None:
+        """Remove what killed runs left and no cell goes on from. Only a run that holds the folder may ask for it."""
+        config = self.plan.config
+        wanted = {path for cell in self.plan.cells if self.done(cell) is None for path in self._models(cell)}
+        for path in (self.folder / "work").glob("*"):
+            if path not in wanted and not (config.keep_models and any(path.rglob(MANIFEST))):
+                shutil.rmtree(path)
+        for path in (self.folder / "cells").glob("*"):
+            if not (path / DONE).exists():
+                shutil.rmtree(path)
+        self.choices.sweep()
+
     def run(self, cell: Cell) -> dict[str, Any]:
         """Do the work of a cell; what was done of it before is not done again."""
         started = time.perf_counter()
         config, task = self.plan.config, self.plan.config.task(cell.task)
-        folder, work = self.folder / "cells" / cell.name, self.folder / "work" / f"{cell.name}-{self.key(cell)}"
+        folder, (warm, work) = self.folder / "cells" / cell.name, self._models(cell)
         with placed(f"cell {cell.name}"):
             choice = None if config.method(cell.row) == NONE else self.choices(cell)
-            warm = self.folder / "work" / f"warm-{self.warm_key(cell)}"
             model, tokens = self._warmed(cell, choice, warm)
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)

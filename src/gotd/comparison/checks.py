@@ -22,7 +22,6 @@ from gotd.comparison.plan import Plan, fields_of, plan, targets_of, warm_recipe
 from gotd.corpus import Fields, find
 from gotd.corpus.sampling import share_of_rows
 from gotd.dry_run.sizes import look
-from gotd.encoders.weights import resolve_device
 from gotd.errors import SettingsError
 from gotd.evaluation.likelihood import check_causal, start_token
 from gotd.evaluation.perplexity import cut_of
@@ -69,7 +68,6 @@ def prepared(config: Config | Path | str) -> Plan:
     need_training("compare", *(("peft",) if lora else ()))
     with nullcontext() if isinstance(config, Config) else placed(str(config)):
         check_rows(asked)
-        resolve_device(asked.device)
         check_finished(asked.model)
         with quiet():
             kind = kind_of(asked.model)

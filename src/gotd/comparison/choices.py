@@ -9,6 +9,7 @@ foretold     how far the selection lowers the distance to the target, by one yar
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -144,6 +145,13 @@ class Choices:
             texts = chosen.to_arrow()["text"].to_pylist()
             write_json(told, foretold(self._yardstick(task), texts))
         return Choice(folder, len(chosen), bool(chosen.manifest["filled"]), **read_json(told))
+
+    def sweep(self) -> None:
+        """Remove vectors whose embedding was stopped, and which another row then made: nobody goes on with them."""
+        made = {path.parent.name.rpartition("-")[0] for path in self.folder.glob("vectors-*/manifest.json")}
+        for path in self.folder.glob("vectors-*"):
+            if path.name.rpartition("-")[0] in made and not (path / "manifest.json").exists():
+                shutil.rmtree(path)
 
     def _asked(self, task: Task, asked: Rule) -> dict[str, Any]:
         """What scores depend on."""

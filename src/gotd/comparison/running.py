@@ -125,6 +125,7 @@ def compare(
     if artifact.finished is not None:
         # Finished it is held by nobody, and cells may be added to it.
         artifact = artifact.held()
+    Runner(work, artifact.folder).sweep()
     cells, ran = [], 0
     for number, cell in enumerate(work.cells, 1):
         runner = Runner(work, artifact.folder, _counted(progress, number, len(work.cells)))
