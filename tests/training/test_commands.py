@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 import pytest
 from commands import done, refused, run
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 
 
 @pytest.fixture
@@ -123,3 +124,15 @@ def test_flags_without_a_meaning_are_refused(gpt: Path, task: dict[str, str], tm
         assert found.exit_code == 2
         assert words in found.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_the_launchers_report_ends_in_what_failed(
+    mlm: Path, task: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As torchrun reads it: else it names a process that it had to end, and where to read about tracebacks."""
+    path = tmp_path / "error.json"
+    for name, value in (("LOCAL_RANK", "0"), ("WORLD_SIZE", "1"), ("TORCHELASTIC_ERROR_FILE", str(path))):
+        monkeypatch.setenv(name, value)
+    said = refused("warmup", "-m", mlm, "-d", task["train"], "-o", tmp_path / "w", "--preset", "paper-gpt2")
+    report = str(ChildFailedError("gotd", {0: ProcessFailure(0, 1, 1, str(path))}))
+    assert report.splitlines()[-2] == f"  traceback : {said.strip()}"
