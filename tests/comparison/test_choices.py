@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from gotd.artifacts import load_manifest
 from gotd.comparison import Config
@@ -84,3 +86,22 @@ def test_a_small_share_of_few_texts_does_what_is_foretold(
     found = foretold(Potential.load(selector), [text(seed, True) for seed in range(3)])
     assert found["predicted"] > 0
     assert found["solved"] == pytest.approx(found["predicted"], rel=0.02)
+
+
+def test_an_encoder_that_was_tuned_again_chooses_anew(small: Config, mlm: Path, tmp_path: Path) -> None:
+    """In the same folder: what the first one scored is not what the second would."""
+    shutil.copytree(mlm, tmp_path / "encoder")
+    config = replace(
+        small, methods={"random": {}, "gotd": {"encoder": "lsa"}}, select={"encoder": f"{tmp_path}/encoder"}
+    )
+
+    def keys() -> list[str]:
+        planned = plan(config)
+        return [Choices(planned, tmp_path).key(cell) for cell in planned.cells]
+
+    before = keys()
+    assert keys() == before
+    weights = {name: value + 1 for name, value in load_file(mlm / "model.safetensors").items()}
+    save_file(weights, tmp_path / "encoder" / "model.safetensors", metadata={"format": "pt"})
+    after = keys()
+    assert [one == other for one, other in zip(before, after)] == [False, True, False, True]

@@ -163,6 +163,22 @@ def test_models_that_are_kept_are_not_swept(small: Config, tmp_path: Path) -> No
     assert not dead.exists()
 
 
+def test_another_field_of_the_reference_is_another_figure_of_the_untrained_model(
+    small: Config, lines: Any, text: Any, tmp_path: Path
+) -> None:
+    """`utility` reads the field that the candidates' texts are in; the row `none` has no other trace of it."""
+    texts = [{"text": text(i, False, 9), "body": text(i, True, 9), "id": str(i)} for i in range(60)]
+    both = (lines("both.jsonl", texts),)
+    task = replace(small.tasks[0], evaluate={"utility": {}})
+    other = (lines("both-too.jsonl", [*texts, texts[0]]),)
+    rows = {"none": {}, "random": {}}
+    asked = replace(small, candidates=both, reference=other, tasks=(task,), methods=rows, seeds=(0,))
+    work = plan(asked)
+    before = [Runner(work, tmp_path).key(cell) for cell in work.cells]
+    after = [Runner(plan(replace(asked, text_field="body")), tmp_path).key(cell) for cell in work.cells]
+    assert len({*before, *after}) == 4
+
+
 def test_a_row_that_is_added_costs_its_own_cells_alone(compared: Comparison, small: Config, tmp_path: Path) -> None:
     out = tmp_path / "out"
     few = {"none": {}, "random": {}}

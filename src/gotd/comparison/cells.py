@@ -69,6 +69,8 @@ class Runner:
         warm = None
         if config.method(cell.row) != NONE:
             warm = [self.choices.key(cell), self.plan.tokens[str(cell.budget)], config.warmup]
+        elif "utility" in task.evaluate and config.text_field is not None:
+            mine["text field"] = [config.text_field]  # of all others the choice depends on it
         if config.warmup.get("replay") or "utility" in task.evaluate:
             mine["reference"] = self.plan.digests.get("reference", [])
         return digest([asdict(cell), self._start(), warm, config.finetune if task.train else None, asdict(task), mine])

@@ -165,6 +165,8 @@ class Choices:
             "keep": asked.keep,
             **asked.scoring,
             "avoid": [asked.avoid, avoided] if asked.avoid else None,
+            # Of a folder what is in it: it may be tuned again.
+            **{name: lines for name, lines in files.items() if name == f"encoder {asked.fit.encoder}"},
             "targets": task.target,
             "fields": [asdict(fields_of(config)), task.text_field],
             "files": {

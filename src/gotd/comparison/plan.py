@@ -16,6 +16,7 @@ from gotd.comparison.config import LM_EVAL, NONE, Config, Task
 from gotd.corpus import Fields, find, sample
 from gotd.errors import SettingsError
 from gotd.evaluation.tasks import task_files
+from gotd.potential import encoder_files, encoder_folder
 from gotd.selection.budget import Budget
 from gotd.stages.targets import Target
 from gotd.training.documents import inputs_of, texts_of
@@ -151,6 +152,9 @@ def _digests(config: Config) -> dict[str, list[str]]:
     for row, settings in config.methods.items():
         if settings.get("avoid"):
             found[f"{row}: avoid"] = _target_files(settings["avoid"])
+    for spec in {settings.get("encoder", "") for settings in (config.select, *config.methods.values())}:
+        for name, content in encoder_files(spec).get("encoder_files", {}).items():
+            found[f"encoder {name}"] = [f"{encoder_folder(name)} {content}"]
     for task in config.tasks:
         found[f"{task.name}: target"] = _target_files(task.target)
         for role in ("dev", "train", "test"):

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any, Literal
 
 import numpy as np
@@ -147,11 +148,12 @@ def _rows(prompts: Sequence[Sequence[str]], task: Template, tokenizer: Any, long
     rows, cut = [], 0
     for filled in prompts:
         for prompt in filled:
-            before = len(tokenizer(prompt, add_special_tokens=False)["input_ids"])
+            before = tokenizer(prompt, add_special_tokens=False)["input_ids"]
             too_long = False
             for word in task.words:
                 ids = tokenizer(prompt + word, add_special_tokens=False)["input_ids"]
-                scored = len(ids) - before
+                # Some tokenizers join the prompt's last blank to the word: what both have in common is the prompt.
+                scored = len(ids) - sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(before, ids)))
                 if scored < 1:
                     raise SettingsError(f"the label {word!r} adds no token to the prompt; begin it with a space")
                 too_long |= len(ids) + 1 > longest
