@@ -69,6 +69,7 @@ def test_labels_are_checked_before_any_training(small: Config, lines: Any) -> No
         ({"budgets": ("301docs",)}, "budgets: 301docs is more than the candidates hold, 300 docs; lower it"),
         ({"budgets": ("12docs", "99000tokens")}, r"99000tokens is more than the candidates hold, 5,486 tokens \(est"),
         ({"device": "meta"}, 'no device "meta"'),
+        ({"seeds": (0, 2**32)}, r"warmup: seed is 4294967296; wanted a whole number from 0 to 2\*\*32 - 1"),
         ({"micro_batch": 3}, "warmup: micro-batch is 3, and the batch of 4 is no multiple of it"),
         ({"methods": {"random": {"max_per_source": "many"}}}, 'row random: the cap of a source is "many"; wanted 40%'),
         ({"methods": {"random": {"encoder": "lsaa"}}}, 'row random: .*"lsaa"'),

@@ -18,6 +18,7 @@ from gotd.artifacts import open_artifact
 from gotd.cli import main
 from gotd.comparison import Comparison, Config, Task, compare
 from gotd.comparison.cells import Runner, items_of
+from gotd.comparison.choices import Choices
 from gotd.comparison.plan import plan
 from gotd.comparison.statistics import plain
 from gotd.errors import ArtifactError, SettingsError
@@ -302,6 +303,26 @@ def test_a_candidate_that_gives_the_test_away_is_rejected(small: Config, lines: 
     rejects = [orjson.loads(line) for line in (scores / "rejects.jsonl").read_bytes().splitlines()]
     assert [(Path(row["file"]).name, row["row"]) for row in rejects] == [("copied.jsonl", row) for row in (1, 2, 3)]
     assert found.manifest["contamination"] is True
+
+
+def test_so_is_one_that_gives_away_what_an_evaluation_has_of_its_own(
+    small: Config, lines: Any, text: Any, tmp_path: Path
+) -> None:
+    """With a test beside it; what is forgotten is measured on text like that of the pool, which may well hold it."""
+    of = {name: text(8300 + i, True, 30) for i, name in enumerate(("perplexity", "zero-shot", "utility"))}
+    data = {name: (lines(f"own-{name}.jsonl", [{"text": said, "label": 0}]),) for name, said in of.items()}
+    template = tmp_path / "template.json"
+    labels = [{"names": [str(i)], "word": f" common{i}"} for i in (0, 1)]
+    template.write_bytes(orjson.dumps({"prompts": ["{text} is"], "labels": labels}))
+    evaluate = {name: {"data": files} for name, files in data.items()}
+    evaluate["zero-shot"] |= {"template": str(template)}
+    task = replace(small.tasks[0], evaluate=evaluate)
+    pool = (*small.candidates, lines("leaks.jsonl", [{"text": f"so {said} it goes"} for said in of.values()]))
+    asked = plan(replace(small, tasks=(task,), candidates=pool, methods={"random": {}}, seeds=(0,)))
+    Choices(asked, tmp_path / "selections")(asked.cells[0])
+    [scores] = (tmp_path / "selections").glob("scores-*")
+    rejects = [orjson.loads(line) for line in (scores / "rejects.jsonl").read_bytes().splitlines()]
+    assert [(Path(row["file"]).name, row["row"]) for row in rejects] == [("leaks.jsonl", row) for row in (1, 2)]
 
 
 def test_models_are_kept_where_asked(small: Config, tmp_path: Path) -> None:

@@ -73,8 +73,10 @@ def test_other_data_that_judge_choose_nothing_either(small: Config, tmp_path: Pa
     with pytest.raises(SettingsError, match="one of the candidates files too"):
         plan(pool)
     avoided = replace(small, methods={"random": {}, "gotd": {"avoid": task.test}})
-    with pytest.raises(SettingsError, match="one of the gotd: avoid files too"):
-        plan(avoided)
+    everywhere = replace(small, methods={"gotd": {}}, baseline="gotd", select={"avoid": task.test})
+    for config in (avoided, everywhere):
+        with pytest.raises(SettingsError, match="one of the gotd: avoid files too"):
+            plan(config)
 
 
 def test_what_is_replayed_measures_nothing(small: Config, lines: Any) -> None:

@@ -126,6 +126,14 @@ def test_flags_without_a_meaning_are_refused(gpt: Path, task: dict[str, str], tm
     assert not (tmp_path / "out").exists()
 
 
+def test_a_seed_that_the_library_cannot_take_is_refused(gpt: Path, task: dict[str, str], tmp_path: Path) -> None:
+    """The last of several too, before the first is trained."""
+    asked = ("-m", gpt, "-d", task["train"], "--text-field", "body", "-o", tmp_path / "out", "--seed", 2**32 - 1)
+    said = refused("finetune", *asked, "--label-field", "kind", "--seeds", 2, "--device", "cpu")
+    assert said == "gotd: seed is 4294967296; wanted a whole number from 0 to 2**32 - 1\n"
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_launchers_report_ends_in_what_failed(
     mlm: Path, task: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

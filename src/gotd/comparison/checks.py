@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,8 @@ def _check_stages(config: Config, kind: Kind) -> None:
     """Recipes of both stages, and that the micro-batch is a part of either batch."""
     machine = Machine(config.device, config.micro_batch, config.gradient_checkpointing)
     with placed("warmup"):
-        machine.portion(warm_recipe(config).batch)
+        for seed in config.seeds:
+            machine.portion(replace(warm_recipe(config), seed=seed).batch)
         if share_of(config.warmup.get("replay", 0.0)) and not config.reference:
             raise SettingsError("replay mixes in what the model was trained on; name a reference, or drop replay")
     with placed("finetune"):

@@ -19,10 +19,11 @@ import orjson
 
 from gotd.artifacts import digest, read_json, write_json
 from gotd.comparison.config import IN_DOMAIN, NONE, Config, Task, placed
-from gotd.comparison.plan import Cell, Plan, fields_of, targets_of
+from gotd.comparison.plan import Cell, Plan, fields_of, judging, targets_of
 from gotd.corpus import Fields
 from gotd.corpus.temporary import Replacement
 from gotd.engine import Progress, silent
+from gotd.evaluation.templates import load_template
 from gotd.pipeline import IN_DOMAIN_SOURCES, fit_settings
 from gotd.potential import Potential
 from gotd.selection.gradient import Mixture
@@ -158,7 +159,7 @@ class Choices:
         config, files = self.plan.config, self.plan.digests
         # Not by the name of the task: those of one target and test share their scores.
         roles = {"candidates": "candidates", "reference": "reference"}
-        roles |= {role: f"{task.name}: {role}" for role in ("target", "test")}
+        roles |= {role: f"{task.name}: {role}" for role in ("target", *judging(task))}
         avoided = [line for name, lines in files.items() if name.endswith(": avoid") for line in lines]
         return {
             "fit": asdict(asked.fit),
@@ -228,19 +229,24 @@ class Choices:
         )
 
     def _held_out(self, task: Task) -> list[str] | None:
-        """The test texts under the name that candidates have theirs under: none may give the test away."""
+        """The texts that judge under the name that candidates have theirs under: none may give them away."""
         where = self.plan.config.text_field
-        if not task.test or not checks_contamination(self.plan.config):
+        if not checks_contamination(self.plan.config):
             return None
-        key = digest([self.plan.digests[f"{task.name}: test"], task.text_field, where])
-        path = self.folder / f"held-out-{key}.jsonl"
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            out = Replacement(path)
-            for text in texts_of(task.test, Fields(text=task.text_field)).texts:
-                out.file.write(orjson.dumps({where or "text": text}, option=orjson.OPT_APPEND_NEWLINE))
-            out.commit()
-        return [str(path)]
+        found = []
+        for role, files in judging(task).items():
+            # What zero-shot reads of a record, its template says.
+            asked = task.evaluate[role] if role == "zero-shot" else None
+            field = load_template(asked["template"]).prompts[0] if asked else task.text_field
+            path = self.folder / f"held-out-{digest([self.plan.digests[f'{task.name}: {role}'], field, where])}.jsonl"
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                out = Replacement(path)
+                for text in texts_of(files, Fields(text=field)).texts:
+                    out.file.write(orjson.dumps({where or "text": text}, option=orjson.OPT_APPEND_NEWLINE))
+                out.commit()
+            found.append(str(path))
+        return found or None
 
     def _yardstick(self, task: Task) -> Potential:
         if task.name not in self._yardsticks:

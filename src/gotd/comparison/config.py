@@ -263,8 +263,8 @@ def _check_values(top: Mapping[str, Tree], given: Mapping[str, Any]) -> None:
         _check_once("budgets", given["budgets"], [Budget.parse(budget) for budget in given["budgets"]])
     seeds = given.get("seeds", ())
     for seed in seeds:
-        if seed < 0:
-            raise SettingsError(f"{top['seeds'].place}: found {seed}, wanted whole numbers from 0 on")
+        if not 0 <= seed < 2**32:
+            raise SettingsError(f"{top['seeds'].place}: found {seed}, wanted whole numbers from 0 to 2**32 - 1")
     if seeds:
         with placed(top["seeds"].place):
             _check_once("seeds", seeds, seeds)

@@ -105,6 +105,15 @@ def fields_of(config: Config) -> Fields:
     )
 
 
+def judging(task: Task) -> dict[str, tuple[str, ...]]:
+    """The files that judge a task, by their role: the test, and what an evaluation has of its own.
+
+    Those of `utility` are none of them, for they are to be like the reference; lm-eval brings its own.
+    """
+    own = {name: task.data_of(name, ()) for name in task.evaluate if name not in ("utility", LM_EVAL)}
+    return {**({"test": task.test} if task.test else {}), **{n: data for n, data in own.items() if data != task.test}}
+
+
 def targets_of(task: Task) -> list[Target]:
     """The targets of a task, each with its weight."""
     return [Target.parse(text) for text in task.target]
@@ -150,8 +159,8 @@ def _digests(config: Config) -> dict[str, list[str]]:
     if config.reference:
         found["reference"] = inputs_of(config.reference)
     for row, settings in config.methods.items():
-        if settings.get("avoid"):
-            found[f"{row}: avoid"] = _target_files(settings["avoid"])
+        if avoid := {**config.select, **settings}.get("avoid"):
+            found[f"{row}: avoid"] = _target_files(avoid)
     for spec in {settings.get("encoder", "") for settings in (config.select, *config.methods.values())}:
         for name, content in encoder_files(spec).get("encoder_files", {}).items():
             found[f"encoder {name}"] = [f"{encoder_folder(name)} {content}"]

@@ -72,6 +72,8 @@ class Recipe:
             raise SettingsError(f"mask is {self.mask}; wanted a share of the tokens above 0 and below 1, such as 0.15")
         if not 0 <= self.rise <= 1:
             raise SettingsError(f"rise is {self.rise}; wanted a share of the steps, from 0 to 1")
+        if not 0 <= self.seed < 2**32:
+            raise SettingsError(f"seed is {self.seed}; wanted a whole number from 0 to 2**32 - 1")
         if self.precision not in _PRECISIONS:
             raise SettingsError(f'precision is "{self.precision}"; wanted {", ".join(_PRECISIONS)}')
 
