@@ -106,10 +106,10 @@ class Runner:
         """Remove what killed runs left and no cell goes on from. Only a run that holds the folder may ask for it."""
         config = self.plan.config
         wanted = {path for cell in self.plan.cells if self.done(cell) is None for path in self._models(cell)}
-        for path in (self.folder / "work").glob("*"):
+        for path in filter(Path.is_dir, (self.folder / "work").glob("*")):
             if path not in wanted and not (config.keep_models and any(path.rglob(MANIFEST))):
                 shutil.rmtree(path)
-        for path in (self.folder / "cells").glob("*"):
+        for path in filter(Path.is_dir, (self.folder / "cells").glob("*")):
             if not (path / DONE).exists():
                 shutil.rmtree(path)
         self.choices.sweep()

@@ -161,9 +161,9 @@ def _digests(config: Config) -> dict[str, list[str]]:
     for row, settings in config.methods.items():
         if avoid := {**config.select, **settings}.get("avoid"):
             found[f"{row}: avoid"] = _target_files(avoid)
-    for spec in {settings.get("encoder", "") for settings in (config.select, *config.methods.values())}:
-        for name, content in encoder_files(spec).get("encoder_files", {}).items():
-            found[f"encoder {name}"] = [f"{encoder_folder(name)} {content}"]
+    encoders = {str(settings.get("encoder", "")) for settings in (config.select, *config.methods.values())}
+    for name, content in encoder_files(*sorted(encoders)).get("encoder_files", {}).items():
+        found[f"encoder {name}"] = [f"{encoder_folder(name)} {content}"]
     for task in config.tasks:
         found[f"{task.name}: target"] = _target_files(task.target)
         for role in ("dev", "train", "test"):
