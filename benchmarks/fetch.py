@@ -115,7 +115,7 @@ def told(kind: str, folder: Path, choose: int) -> str:
     picked = Picked(ids, zeros.astype(np.float32), zeros, zeros, position, zeros, lines["checksum"][rows])
     pa.array([0])  # imports pandas, where it is installed
     times = [now()]
-    documents = fetched(Scores(folder, {"files": [asdict(file)]}), picked, Fields())
+    documents = fetched(Scores(folder, {"files": [asdict(file)], "settings": {"fields": {}}}), picked)
     times.append(now())
     write_records(folder / kind, "jsonl", documents, picked, picked.score.astype(np.float64), [])
     times.append(now())

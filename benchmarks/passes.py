@@ -48,7 +48,7 @@ def parts_of(pool: Path, selector: Path, folder: Path) -> list[Done]:
     from gotd.engine import run
     from gotd.stages.shard_scorer import ShardScorer
 
-    scorer = ShardScorer(selector, Fields(), "skip", None, "docs", "cpu")
+    scorer = ShardScorer(selector, Fields(), "skip", None, "cpu")
     return run(plan(find(str(pool)), Fields()), scorer, folder, "key", workers=WORKERS).done
 
 
@@ -56,7 +56,8 @@ def measured(pool: Path, done: list[Done], folder: Path) -> tuple[dict[str, floa
     """CPU seconds of each pass, and bytes on disk."""
     from gotd.corpus import Fields, find, sample
     from gotd.engine import one_thread
-    from gotd.stages.scores import NAME, merge, repeats
+    from gotd.stages.merging import merge, repeats
+    from gotd.stages.scores import NAME
 
     find(str(pool), digest=False)  # what is imported for it
     os.utime(pool)  # its digest is known from the scoring, for the file as it was then

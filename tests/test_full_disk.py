@@ -38,7 +38,7 @@ def run(*words: object) -> Result:
     "where",
     [
         "gotd.pipeline.fit",
-        "gotd.stages.score.run",
+        "gotd.stages.passes.run",
         "gotd.stages.score.merge",
         "gotd.stages.choose.write_records",
         "gotd.stages.choose.write_arrow",

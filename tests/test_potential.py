@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from gotd import ArtifactError, FitSettings, InputError, Potential
+from gotd.encoder_folders import encoder_files
 from gotd.encoders.precomputed import Precomputed
-from gotd.potential import encoder_files
 from gotd.stages.fit import fitted
 from gotd.transport import SoftMin
 

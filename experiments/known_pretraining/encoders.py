@@ -94,8 +94,8 @@ class Encoders:
         labels = self._labels(examples)
         rows = [{"text": item.text, "label": label} for item, label in zip(examples, labels, strict=True)]
         train.write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
-        label_field, machine = "label" if by_labels else None, Machine(device="cpu")
-        tune_encoder(self.minilm, str(train), tuned, label_field=label_field, machine=machine, seed=seed)
+        field, how = "label" if by_labels else None, {"precision": "mixed", "seed": seed}
+        tune_encoder(self.minilm, str(train), tuned, label_field=field, machine=Machine(device="cpu"), **how)
         return fit_encoder(str(tuned), [], device="cpu")
 
     def _labels(self, examples: Sequence[Text]) -> list[str]:

@@ -261,6 +261,12 @@ def load_manifest(folder: Path | str, kind: str) -> dict[str, Any]:
     return manifest
 
 
+def kind_of(folder: Path | str) -> str | None:
+    """The command that made a finished folder; None where there is no manifest."""
+    path = Path(folder) / MANIFEST
+    return read_json(path).get("kind") if path.is_file() else None
+
+
 def _made_by(kind: str) -> str:
     """The commands that leave such a folder."""
     return "`gotd select` or `gotd choose`" if kind in ("select", "choose") else f"`gotd {kind}`"

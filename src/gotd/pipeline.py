@@ -23,9 +23,9 @@ import orjson
 from gotd.artifacts import MANIFEST, Artifact, open_artifact, read_json, released_by_errors
 from gotd.corpus import Fields, GivenFields, Inputs, OnError, OutputFormat, Reject, RejectWriter, fields_from, find
 from gotd.durable import linked
+from gotd.encoder_folders import encoder_files, encoder_folder
 from gotd.engine import Executor, Progress, check_executor, silent
 from gotd.errors import InputError, whole
-from gotd.potential import encoder_files, encoder_folder
 from gotd.selection.duplicates import Mode
 from gotd.selection.mix import WarmUp
 from gotd.selection.tokens import identity
@@ -34,7 +34,7 @@ from gotd.stages.domains import domains
 from gotd.stages.early import early_workers
 from gotd.stages.embeddings import FOLDER as KEPT
 from gotd.stages.embeddings import Kept, check_place
-from gotd.stages.fit import FitSettings, fit
+from gotd.stages.fit import PUBLISHED, FitSettings, fit
 from gotd.stages.picking import MIX, Mix, PickSettings
 from gotd.stages.points import TextMass
 from gotd.stages.score import score
@@ -173,9 +173,10 @@ def select(
     kept = None if embeddings is None else Kept.load(embeddings)
     if kept is not None:
         check_place(kept, folder, overwrite)
+    encoders = [settings.encoder, *([] if tiers is None else [tiers.coarse])]
     asked = {
         **asdict(settings),
-        **encoder_files(settings.encoder, *([] if tiers is None else [tiers.coarse])),
+        **encoder_files(*encoders),
         "fields": asdict(where),
         "target_fields": None if where_target is None else asdict(where_target),
         "budget": str(wanted),
@@ -193,7 +194,6 @@ def select(
     files = {"candidates": find(candidates), **inputs_of(goals)}
     files |= {name: find(given) for name, given in (("reference", reference), ("held_out", held_out)) if given}
     inputs = {name: [file.as_input for file in found] for name, found in files.items()}
-    encoders = [settings.encoder, *([] if tiers is None else [tiers.coarse])]
     reads: list[Path | str] = [*filter(None, map(encoder_folder, encoders)), *([tokenizer] if tokenizer else [])]
     artifact = open_artifact(folder, "select", asked, inputs, overwrite=overwrite, reads=reads)
     if artifact.finished is not None:
@@ -201,7 +201,7 @@ def select(
     work = folder / ".work"
     first = settings if tiers is None else replace(settings, encoder=tiers.coarse)
     reading: dict[str, Any] = {"fields": where, "on_error": on_error, "device": device, "progress": progress}
-    working: dict[str, Any] = {"tokenizer": tokenizer, "workers": workers, "executor": executor}
+    working: dict[str, Any] = {"workers": workers, "executor": executor}
     sources = None
     if keep is not None:
         near = domains(candidates, target, keep=measured, settings=first, target_fields=where_target, **reading)
@@ -219,6 +219,7 @@ def select(
             sources=sources,
             held_out=held_out,
             polish=polish,
+            tokenizer=tokenizer,
             embeddings=embeddings,
             keep_embeddings=keep_embeddings,
             **reading,
@@ -295,30 +296,10 @@ def _finished(
     return Selection.load(folder)
 
 
-def fit_settings(
-    *,
-    paper: bool,
-    reg: float | None,
-    debias: bool | None,
-    centre: bool | None,
-    whiten: float | None = None,
-    trim: float | None = None,
-    **others: Any,
-) -> FitSettings:
-    """Settings of a fit: those given, over the published ones or the defaults."""
-    base = FitSettings(**others)
-    remove_top = base.remove_top
-    if paper:
-        base = base.as_published()
-    return replace(
-        base,
-        reg=base.reg if reg is None else reg,
-        debias=base.debias if debias is None else debias,
-        centre=base.centre if centre is None else centre,
-        whiten=base.whiten if whiten is None else whiten,
-        remove_top=remove_top,
-        trim=base.trim if trim is None else trim,
-    )
+def fit_settings(*, paper: bool, **given: Any) -> FitSettings:
+    """Settings of a fit: those given, over the published ones or the defaults; None of these is not given."""
+    named = {name: value for name, value in given.items() if value is not None or name not in PUBLISHED}
+    return FitSettings(**{**(PUBLISHED if paper else {}), **named})
 
 
 def _add_rejects(folder: Path, work: Path, fitted: dict[str, Any], *, separate: bool) -> None:

@@ -9,7 +9,7 @@ can be scored by it later, elsewhere, in one pass with constant memory. Safetens
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise, repeat
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -18,23 +18,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gotd.encoders import Encoder, fit_encoder, restore_encoder
-from gotd.encoders.local import file_digest
-from gotd.encoders.registry import EMBEDDED
+from gotd.encoders import Encoder
 from gotd.encoders.weights import resolve_device
 from gotd.errors import InputError, SettingsError
-from gotd.potential_file import FILE_NAME, FORMAT, read, write
 from gotd.pricing import ROWS, Pricer
 from gotd.selection import several
 from gotd.selection.gradient import Objective, marginal_error, polished
-from gotd.selection.methods import Method, restore_method
+from gotd.selection.methods import Method
 from gotd.selection.several import Blend, Quality, Term
-from gotd.transport import Cost, Measure, Products, SoftMin, Space
+from gotd.transport import Measure, Products, SoftMin, Space
 from gotd.transport.blocks import blocks
-
-__all__ = ["FILE_NAME", "FORMAT", "Potential", "Priced", "Quality"]
-
-_ENCODER, _METHOD = "encoder.", "method."
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,51 +221,9 @@ class Potential:
 
     def save(self, folder: Path | str) -> Path:
         """Write `potential.safetensors` into a folder, whole or not at all."""
-        return write(Path(folder), self._about(), self._tensors())
+        from gotd.potential_file import write
 
-    def _tensors(self) -> dict[str, torch.Tensor]:
-        """The arrays of the file, by name."""
-        tensors = {
-            **{name: part for i, term in enumerate(self.terms) for name, part in _halves(f"{i}", term.attract).items()},
-            **_halves("repel", self.repel),
-            # Half precision: the sample serves to solve again, where it changes nothing that is shown.
-            "reference.points": self.reference.points.half(),
-            "reference.weights": self.reference.weights,
-            **{f"{_ENCODER}{name}": torch.from_numpy(array) for name, array in self.encoder.tensors().items()},
-        }
-        if self.space.mean is not None:
-            tensors["space.mean"] = self.space.mean
-        if self.space.axes is not None:
-            tensors["space.axes"] = self.space.axes
-        if self.method is not None:
-            tensors |= {f"{_METHOD}{name}": tensor for name, tensor in self.method.tensors().items()}
-        return tensors
-
-    def _about(self) -> dict[str, Any]:
-        """What the file says of them, as JSON."""
-        shared = self.terms[0].objective
-        return {
-            "method": None if self.method is None else self.method.config(),
-            "encoder": self.encoder.config(),
-            "terms": [
-                {
-                    "name": term.name,
-                    "weight": term.weight,
-                    "level": term.level,
-                    "spread": term.spread,
-                    "own": term.objective.own,
-                    "quality": asdict(term.quality),
-                }
-                for term in self.terms
-            ],
-            "reg": shared.reg,
-            "cost": shared.cost.value,
-            "debias": shared.debias,
-            "centroids": shared.centroids,
-            "seed": shared.seed,
-            "quality": asdict(self.quality),
-            "settings": self.settings,
-        }
+        return write(Path(folder), self)
 
     @classmethod
     def load(cls, path: Path | str, *, device: str = "auto") -> Potential:
@@ -284,78 +235,11 @@ class Potential:
         Raises:
             ArtifactError: there is none, it is damaged, or its encoder is no longer the same.
         """
-        about, tensors = read(Path(path))
-        cost, reg = Cost(about["cost"]), about["reg"]
-        fitted = {name: tensor.numpy() for name, tensor in _under(_ENCODER, tensors).items()}
-        other = about["method"]
+        from gotd.potential_file import read  # which makes what is defined here
 
-        def softmin(name: str) -> SoftMin:
-            points, g, log_b = (tensors[f"{name}.{part}"] for part in ("points", "g", "log_b"))
-            return SoftMin(points, g, log_b, reg, cost)
-
-        def term(row: int, told: dict[str, Any]) -> Term:
-            attract = softmin(f"{row}")
-            target = Measure.of(attract.points, attract.log_b.exp())
-            shared = about["debias"], about["centroids"], about["seed"]
-            return Term(
-                told["name"],
-                told["weight"],
-                attract,
-                Objective(target, reg, cost, *shared, told["own"]),
-                told["level"],
-                told["spread"],
-                Quality(**told["quality"]),
-            )
-
-        return cls(
-            encoder=restore_encoder(about["encoder"], fitted, device=device),
-            space=Space(tensors.get("space.mean"), tensors.get("space.axes")),
-            terms=tuple(term(row, told) for row, told in enumerate(about["terms"])),
-            repel=softmin("repel") if "repel.g" in tensors else None,
-            reference=Measure.of(tensors["reference.points"].float(), tensors["reference.weights"]),
-            quality=Quality(**about["quality"]),
-            settings=about["settings"],
-            method=None if other is None else restore_method(other, _under(_METHOD, tensors)),
-        )
+        return read(Path(path), device)
 
 
 def _are_vectors(items: Sequence[str] | NDArray[np.float32]) -> TypeGuard[NDArray[np.float32]]:
     """Whether these are numbers; an array may hold texts too, as a column of a table does."""
     return isinstance(items, np.ndarray) and items.dtype.kind in "biuf"
-
-
-def encoder_for(spec: str, texts: Sequence[str], *, device: str = "auto", seed: int = 0) -> Encoder:
-    """The encoder of the selector in the folder `spec`, as it was fitted there; of any other spec see `fit_encoder`."""
-    if spec and (Path(spec) / FILE_NAME).is_file():
-        return Potential.load(spec, device=device).encoder
-    return fit_encoder(spec, texts, device=device, seed=seed)
-
-
-def encoder_folder(spec: str) -> Path | None:
-    """The folder of a selector or a model that an encoder is read from; None where it is none on this machine."""
-    if spec in EMBEDDED:
-        return None
-    return next((Path(name) for name in (spec, spec.partition(":")[2]) if name and Path(name).is_dir()), None)
-
-
-def encoder_files(*specs: str) -> dict[str, Any]:
-    """For a manifest: of the specs that are folders of selectors or models, what is in them now; nothing of others."""
-    found = {}
-    for spec in map(str, specs):
-        folder = encoder_folder(spec)
-        if folder is None:
-            continue
-        selector = folder / FILE_NAME
-        model = (path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith("."))
-        found[spec] = file_digest(*([selector] if selector.is_file() else model))
-    return {"encoder_files": found} if found else {}
-
-
-def _under(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-
-
-def _halves(name: str, part: SoftMin | None) -> dict[str, torch.Tensor]:
-    if part is None:
-        return {}
-    return {f"{name}.points": part.points.clone(), f"{name}.g": part.g, f"{name}.log_b": part.log_b}

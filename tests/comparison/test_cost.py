@@ -27,7 +27,7 @@ def seconds(monkeypatch: pytest.MonkeyPatch):
     def reckoned(rates: Rates, embedded: set[str]) -> float:
         def looked(config: Config, task: str, row: str) -> DryRun:
             job = replace(JOB, embeds=row == "near")
-            return DryRun([], "static", 8, "cpu", "cpu", 20, None, "", {}, steps(job, rates), job, rates, 0.0, 1, 0.0)
+            return DryRun([], "static", None, "", {}, steps(job, rates), job, rates, 0.0, 0.0)
 
         monkeypatch.setattr(cost, "_looked", looked)
         return cost._choosing(CONFIG, CELLS[::2], CELLS, embedded)

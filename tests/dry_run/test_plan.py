@@ -72,7 +72,7 @@ def test_a_reference_and_a_token_budget(corpora) -> None:
     found = dry_run(corpora.pool, corpora.target, "100tokens", reference=corpora.other, workers=1)
     assert [side.role for side in found.sides] == ["candidates", "target", "reference"]
     mean = sum(len(document.text) for document in found.sides[0].documents) / 300
-    assert found.chosen == round(400 / mean)
+    assert found.job.chosen == round(400 / mean)
     assert found.further_pass == 0
     assert "reference   1 file," in "\n".join(found.lines())
 
@@ -118,7 +118,7 @@ def test_vectors_that_records_carry_need_no_encoder(write) -> None:
     from gotd import Fields
 
     found = dry_run(pool, target, 5, fields=Fields(embedding="v"), workers=1)
-    assert (found.encoder, found.dim) == ("vectors of the records", 4)
+    assert (found.encoder, found.rates.dim) == ("vectors of the records", 4)
     assert {step.name: step.seconds for step in found.steps}["fit the encoder"] == 0
 
 

@@ -90,7 +90,7 @@ def test_a_shard_that_dies_over_kept_vectors_is_lifted_too(
 
 def test_a_further_pass_takes_the_vectors_too(corpora, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where they are another folder's: no pass embeds anything, and the second steps as the first said."""
-    monkeypatch.setattr("gotd.stages.score.ASK_AT", 1e-6)
+    monkeypatch.setattr("gotd.stages.passes.ASK_AT", 1e-6)
     gotd.fit(corpora.target, corpora.pool, tmp_path / "fit", settings=gotd.FitSettings(fit_sample=40))
     gotd.score(tmp_path / "fit", corpora.pool, tmp_path / "kept", polish=0, keep_embeddings=True, workers=1)
 
@@ -139,7 +139,7 @@ def test_a_death_in_the_second_tier_is_an_error_and_the_same_command_goes_on(
 
 def test_two_tiers_polish_the_first(corpora, contents, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The cheap scores are those of the corrected potential; the dear ones are of the pool's shortlist, as fitted."""
-    monkeypatch.setattr("gotd.stages.score.ASK_AT", 1e-6)
+    monkeypatch.setattr("gotd.stages.passes.ASK_AT", 1e-6)
     coarse = {}
     for polish in (0, 1):
         found = gotd.select(corpora.pool, corpora.target, 12, tmp_path / f"{polish}", **TIERS, polish=polish, workers=1)

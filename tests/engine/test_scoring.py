@@ -35,7 +35,7 @@ def certified(found: gotd.Scores, contents) -> dict[str, Any]:
 @pytest.fixture
 def coarse(corpora, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A potential fitted on so small a sample that the pool asks for further passes."""
-    monkeypatch.setattr("gotd.stages.score.ASK_AT", 1e-6)
+    monkeypatch.setattr("gotd.stages.passes.ASK_AT", 1e-6)
     gotd.fit(corpora.target, corpora.pool, tmp_path / "coarse", settings=gotd.FitSettings(fit_sample=40))
     return tmp_path / "coarse"
 

@@ -137,12 +137,6 @@ def test_a_target_of_other_documents_is_not_believed(own: Path) -> None:
     assert "other documents" in read_targets(potential, 100)[0].missing
 
 
-def test_a_potential_that_does_not_name_its_target(own: Path) -> None:
-    potential = Potential.load(own)
-    del potential.settings["targets"]
-    assert read_targets(potential, 100)[0].missing.endswith("fit it again.")
-
-
 def test_vectors_that_records_carry(write, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     rows = [{"id": f"{i}", "text": f"t{i}", "v": rng.normal(size=4).tolist()} for i in range(20)]

@@ -59,7 +59,6 @@ def test_exact_keeps_what_differs_by_a_sign_and_near_does_not() -> None:
 def test_off_keeps_all() -> None:
     deduplicator = Deduplicator("off")
     assert [deduplicator.offer(id, "the same") for id in "abc"] == [None] * 3
-    assert len(deduplicator) == 3
 
 
 def test_the_similarity_is_the_jaccard_of_the_shingles_and_the_threshold_belongs_to_the_duplicates() -> None:
@@ -111,13 +110,6 @@ def test_texts_of_fewer_than_five_words_are_compared_as_sets_of_words() -> None:
 )
 def test_any_script(one: str, other: str, same: bool) -> None:
     assert stays([one, other]) == ([0] if same else [0, 1])
-
-
-def test_what_waits_for_the_survivors_is_counted() -> None:
-    deduplicator = Deduplicator()
-    for number, text in enumerate(["a b c d e f", "A B C D E F", "g h i j k"]):
-        deduplicator.offer(str(number), text)
-    assert len(deduplicator) == 2
 
 
 few_words = st.lists(st.sampled_from("abc"), max_size=9).map(" ".join)

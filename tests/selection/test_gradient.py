@@ -45,7 +45,7 @@ class TestPrediction:
         phi = fit_gradient(reference, target, reg=0.1, debias=debias, cost=cost)
         predicted = float(selection.weights @ phi(selection.points)) - phi.level
         share = 1e-6
-        moved = phi.objective.value(reference.mixed_with(selection, share), phi.solution.g)
+        moved = phi.objective.at(reference.mixed_with(selection, share), init=phi.solution.g).value
         assert (moved - phi.value) / share == pytest.approx(predicted, abs=2e-4)
         assert abs(predicted) > 0.05
 
@@ -60,7 +60,7 @@ class TestPrediction:
         x = drawn(30, 61).points
         scores, wanted = there(x) - there.level, fitted(x) - fitted.level
         torch.testing.assert_close(scores, wanted, rtol=0, atol=1e-7)
-        assert there.value == pytest.approx(here.objective.value(mixed, here.solution.g), abs=1e-9)
+        assert there.value == pytest.approx(here.objective.at(mixed, init=here.solution.g).value, abs=1e-9)
 
     @pytest.mark.parametrize("debias", [True, False])
     def test_documents_of_low_phi_lower_it_and_those_of_high_phi_raise_it(self, debias):
@@ -68,7 +68,7 @@ class TestPrediction:
         phi = fit_gradient(reference, target, reg=0.1, debias=debias)
         order = phi(pool.points).argsort()
         best, worst = (
-            phi.objective.value(reference.mixed_with(Measure.of(pool.points[rows]), 0.02), phi.solution.g)
+            phi.objective.at(reference.mixed_with(Measure.of(pool.points[rows]), 0.02), init=phi.solution.g).value
             for rows in (order[:10], order[-10:])
         )
         assert best < phi.value < worst
@@ -82,7 +82,7 @@ class TestPrediction:
     def test_value_is_the_objective_at_the_reference(self, debias):
         reference = drawn(40, 9)
         phi = fit_gradient(reference, drawn(15, 10, shift=0.5), debias=debias)
-        assert phi.value == pytest.approx(phi.objective.value(reference, phi.solution.g), abs=1e-11)
+        assert phi.value == pytest.approx(phi.objective.at(reference, init=phi.solution.g).value, abs=1e-11)
 
     def test_where_the_reference_is_the_target_there_is_nothing_to_gain(self):
         """The gradient of S at T = P is constant on P."""

@@ -176,4 +176,4 @@ def test_a_dry_run_says_where(corpora, elsewhere: torch.device, monkeypatch: pyt
     assert found.as_json()["transport"] == {"device": str(elsewhere)}
     assert found.as_json()["encoder"]["device"] == "cpu"
     assert f"solves   and prices on {elsewhere}" in "\n".join(found.lines())
-    assert found.workers == 2
+    assert found.job.workers == 2

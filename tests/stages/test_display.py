@@ -28,6 +28,7 @@ def manifest(**changed: Any) -> dict[str, Any]:
     found: dict[str, Any] = {
         "selected": "selected.jsonl",
         "counts": {"read": 300, "selected": 30, "not_selected": 270, "rejected": 0},
+        "from_target": None,
         "rejects": {},
         "duplicates": 0,
         "filled": True,

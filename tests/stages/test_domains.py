@@ -8,8 +8,8 @@ import pytest
 
 import gotd
 from gotd import Fields, FitSettings, InputError, SettingsError
+from gotd.encoder_folders import encoder_for
 from gotd.encoders import Encoder
-from gotd.potential import encoder_for
 
 SHARES = {"far": 0.0, "somewhat": 0.3, "near": 0.7, "nearest": 1.0}
 

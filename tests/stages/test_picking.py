@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,12 +19,13 @@ from hypothesis import strategies as st
 import gotd
 from gotd import SettingsError
 from gotd.cli import main
-from gotd.corpus import Document, Fields
+from gotd.corpus import Document
 from gotd.selection.budget import Budget
+from gotd.selection.caps import Cap
 from gotd.selection.methods import Batch
 from gotd.selection.methods.draws import uniform
 from gotd.selection.methods.uniform import PURPOSE
-from gotd.selection.ranking import rank
+from gotd.selection.ranking import Ranking, rank
 from gotd.selection.rounds import rounds_needed
 from gotd.stages.choose import _picked
 from gotd.stages.picking import Choice, PickSettings
@@ -109,19 +111,20 @@ class TestCaps:
         cap = data.draw(st.sampled_from(["3docs", "34%", "60%", "100%"]))
         budget = Budget.parse(data.draw(st.sampled_from(["3docs", "8docs", "12tokens", "30tokens"])))
         how = PickSettings(max_per_source=cap, dedup=data.draw(st.sampled_from(["exact", "off"])))
-        scored = SimpleNamespace(
-            manifest={"counts": {"scored": len(kinds)}, "settings": {"tokenizer": None}},
-            more="add candidates",
-            batches=lambda names: iter([_rows(documents, tokens).select(names)]),
-        )
-        asked = scored, budget, how, None, Fields(), 0
+
+        def chosen(capped: bool) -> Any:
+            def ranked(budget: Budget, *, cap: Cap | None, **how: Any) -> Ranking:
+                rows = _rows(documents, tokens)
+                return rank(
+                    lambda names: iter([rows.select(names)]), budget, len(kinds), cap=cap if capped else None, **how
+                )
+
+            scored = SimpleNamespace(manifest={}, ranked=ranked)
+            return _outcome(lambda: _picked(scored, budget, how, None, 0))
+
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(
-                "gotd.stages.choose.fetched", lambda _, picked, __: [documents[int(i[1:])] for i in picked.id]
-            )
-            found = _outcome(lambda: _picked(*asked))
-            patch.setattr("gotd.stages.choose.rank", lambda *given, **rest: rank(*given, **{**rest, "cap": None}))
-            assert found == _outcome(lambda: _picked(*asked))
+            patch.setattr("gotd.stages.choose.fetched", lambda _, picked: [documents[int(i[1:])] for i in picked.id])
+            assert chosen(capped=True) == chosen(capped=False)
 
     def test_a_cap_looks_beyond_a_shortlist_of_one_source(self, write, text, corpora, tmp_path: Path) -> None:
         """The best 30 are of one source; the others' come far below, and only the whole pool has enough of them."""

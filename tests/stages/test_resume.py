@@ -221,7 +221,7 @@ def test_a_run_stopped_in_polishing_ends_the_same(
     corpora, watched, contents, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second pass scores by another potential under the same name: the first must not be done with it."""
-    monkeypatch.setattr("gotd.stages.score.ASK_AT", 1e-6)
+    monkeypatch.setattr("gotd.stages.passes.ASK_AT", 1e-6)
     gotd.fit(corpora.target, corpora.pool, tmp_path / "fit", settings=FitSettings(fit_sample=40))
     asked = {"potential": tmp_path / "fit", "pool": corpora.pool, "polish": 1, "workers": 1}
     gotd.score(output=tmp_path / "undisturbed", **asked)

@@ -138,7 +138,7 @@ def test_the_certificate_weighs_documents_as_the_fit_did(corpora, rows, tmp_path
 @pytest.fixture
 def coarse(corpora, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A potential fitted on so small a sample that the pool asks for polishing."""
-    monkeypatch.setattr("gotd.stages.score.ASK_AT", 1e-6)
+    monkeypatch.setattr("gotd.stages.passes.ASK_AT", 1e-6)
     gotd.fit(corpora.target, corpora.pool, tmp_path / "coarse", settings=FitSettings(fit_sample=40))
     return tmp_path / "coarse"
 
@@ -167,7 +167,7 @@ def test_what_is_saved_is_the_polished_potential(coarse: Path, corpora, rows, tm
 
 
 def test_no_polishing_where_the_certificate_is_good(coarse: Path, corpora, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("gotd.stages.score.ASK_AT", 2.0)
+    monkeypatch.setattr("gotd.stages.passes.ASK_AT", 2.0)
     found = gotd.score(coarse, corpora.pool, tmp_path / "out", workers=1)
     assert found.manifest["polish_steps"] == 0
 
@@ -210,13 +210,13 @@ def test_the_encoder_runs_where_it_is_told_to(corpora, tmp_path: Path, monkeypat
     import gotd.potential
 
     seen = []
-    restore = gotd.potential.restore_encoder
+    restore = gotd.potential_file.restore_encoder
 
     def watched(config, tensors, *, device):
         seen.append(device)
         return restore(config, tensors, device=device)
 
-    monkeypatch.setattr("gotd.potential.restore_encoder", watched)
+    monkeypatch.setattr("gotd.potential_file.restore_encoder", watched)
     gotd.fit(corpora.target, corpora.pool, tmp_path / "fit", device="cpu")
     gotd.score(tmp_path / "fit", corpora.pool, tmp_path / "out", device="cpu", workers=1)
     assert set(seen) == {"cpu"}

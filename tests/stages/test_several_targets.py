@@ -181,7 +181,7 @@ def test_what_is_saved_comes_back(files, tmp_path: Path, rows) -> None:
 
 def test_polishing_steps_every_target(files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each certificate falls, and the score stays centred on the reference."""
-    monkeypatch.setattr("gotd.stages.score.ASK_AT", 1e-6)
+    monkeypatch.setattr("gotd.stages.passes.ASK_AT", 1e-6)
     settings = gotd.FitSettings(fit_sample=60)
     gotd.fit(
         [Target(files["a"]), Target(files["b"])],

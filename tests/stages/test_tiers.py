@@ -138,7 +138,7 @@ def test_a_run_stopped_in_its_second_tier_goes_on_there(
 
 def test_the_steps_of_a_polished_first_tier_are_told(corpora, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fitted on so small a sample that the pool asks for steps; in one tier or two, the manifest says how many."""
-    monkeypatch.setattr("gotd.stages.score.ASK_AT", 1e-6)
+    monkeypatch.setattr("gotd.stages.passes.ASK_AT", 1e-6)
     given = {"fit_sample": 40, "polish": 2, "dedup": "off"}
     for name, tiers in (("one", {"encoder": "static", "workers": 1}), ("two", GIVEN)):
         found = gotd.select(corpora.pool, corpora.target, 12, tmp_path / name, **given, **tiers)

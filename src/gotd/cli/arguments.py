@@ -34,12 +34,7 @@ def gathered(command: Callable[..., None]) -> Callable[..., None]:
 
 def field_parts(given: dict[str, Any]) -> dict[str, Any]:
     """Take the flags about fields out of those given: what they say of `Fields`, where they say anything."""
-    names = {
-        "text": "text_field",
-        "id": "id_field",
-        "source": "source_field",
-        "embedding": "embedding_field",
-    }
+    names = {"text": "text_field", "id": "id_field", "source": "source_field", "embedding": "embedding_field"}
     parts = {name: given.pop(option) for name, option in names.items()}
     parts |= {name: given.pop(name) for name in ("chunk_chars", "min_chars", "text_per")}
     return {name: value for name, value in parts.items() if value is not None}

@@ -26,27 +26,8 @@ from gotd.cli.output import ended, print_json
 @opt.chain(opt.tiers, opt.embeddings)
 @click.option("--keep", type=click.IntRange(1), help="Score only the sources nearest to the target, so many.")
 @click.option("--report", is_flag=True, help="Write report.html too, a page about the selection.")
-@opt.chain(
-    opt.held_out,
-    opt.tokenizer,
-    opt.rounds,
-    opt.mix,
-    opt.dedup,
-    opt.cap,
-    opt.target_shares,
-    opt.shortlist,
-    opt.fields,
-    opt.target_text,
-    opt.on_error,
-    opt.record_format,
-    opt.workers,
-    opt.executor,
-    opt.device,
-    opt.seed,
-    opt.overwrite,
-    opt.json,
-    opt.dry_run,
-)
+@opt.chain(opt.held_out, opt.tokenizer, opt.picking, opt.fields, opt.target_text, opt.on_error, opt.record_format)
+@opt.chain(opt.workers, opt.executor, opt.device, opt.seed, opt.overwrite, opt.json, opt.dry_run)
 @gathered
 @warmed_up
 def select(as_json: bool, dry_run: bool, report: bool, candidates: tuple[str, ...], **given: Any) -> None:
@@ -88,21 +69,8 @@ def _show_dry_run(as_json: bool, **given: Any) -> None:
     shell_complete=opt.files,
     help=f"What the model was trained on. {opt.MANY}",
 )
-@opt.chain(
-    opt.target,
-    opt.avoid,
-    opt.output,
-    opt.method(*opt.scored_methods),
-    opt.fitting,
-    opt.trim,
-    opt.fields,
-    opt.target_text,
-    opt.on_error,
-    opt.device,
-    opt.seed,
-    opt.overwrite,
-    opt.json,
-)
+@opt.chain(opt.target, opt.avoid, opt.output, opt.method(*opt.scored_methods), opt.fitting, opt.trim)
+@opt.chain(opt.fields, opt.target_text, opt.on_error, opt.device, opt.seed, opt.overwrite, opt.json)
 @gathered
 def fit(as_json: bool, **given: Any) -> None:
     """Fit the selector, for pools that arrive later or live elsewhere."""
@@ -126,10 +94,7 @@ def fit(as_json: bool, **given: Any) -> None:
 @opt.chain(opt.output, opt.fields_over_fit, opt.held_out, opt.tokenizer, opt.embeddings, opt.on_error)
 @opt.chain(opt.workers, opt.executor, opt.ranks, opt.device)
 @click.option(
-    "--polish",
-    default=3,
-    show_default=True,
-    help="Corrections by whole passes, where the pool is the reference.",
+    "--polish", default=3, show_default=True, help="Corrections by whole passes, where the pool is the reference."
 )
 @opt.chain(opt.overwrite, opt.json)
 def score(
@@ -164,20 +129,7 @@ def score(
 
 @click.command()
 @click.argument("scores", type=click.Path(path_type=Path))
-@opt.chain(
-    opt.budget,
-    opt.output,
-    opt.rounds,
-    opt.mix,
-    opt.dedup,
-    opt.cap,
-    opt.target_shares,
-    opt.shortlist,
-    opt.record_format,
-    opt.seed,
-    opt.overwrite,
-    opt.json,
-)
+@opt.chain(opt.budget, opt.output, opt.picking, opt.record_format, opt.seed, opt.overwrite, opt.json)
 @warmed_up
 def choose(as_json: bool, **given: Any) -> None:
     """Choose from SCORES, the folder of `score`."""

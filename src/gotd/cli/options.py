@@ -185,7 +185,7 @@ def mixing(default: str) -> Callable[[Command], Command]:
     )
 
 
-mix = mixing("0.1")
+picking = chain(rounds, mixing("0.1"), dedup, cap, target_shares, shortlist)
 
 
 def _percentage(context: click.Context, flag: click.Parameter, value: str | None) -> float | None:
@@ -231,10 +231,7 @@ def _reading(of_fit: bool) -> Callable[[Command], Command]:
             "--chunk-chars", type=int, help="Join texts and cut them into pieces of this length (paper: 1000)."
         ),
         click.option(
-            "--min-chars",
-            type=int,
-            default=None if of_fit else 0,
-            help=f"Reject shorter documents.  {default('0')}",
+            "--min-chars", type=int, default=None if of_fit else 0, help=f"Reject shorter documents.  {default('0')}"
         ),
         click.option(
             "--text-per",

@@ -88,8 +88,7 @@ def rule(config: Config, row: str, seed: int = 0) -> Rule:
     picking = {name: given.pop(name) for name in PickSettings.__dataclass_fields__ if name in given}
     scoring = {name: given.pop(name) for name in _SCORING if name in given}
     avoid = given.pop("avoid", ())
-    choices = {name: given.pop(name, None) for name in ("reg", "debias", "centre", "whiten", "trim")}
-    fitted = fit_settings(paper=given.pop("paper"), seed=seed if draws else 0, **choices, **given)
+    fitted = fit_settings(seed=seed if draws else 0, **given)
     pick = PickSettings(**picking)
     check_rounds(pick.rounds, fitted.method)
     return Rule(fitted, pick, keep, scoring, avoid)

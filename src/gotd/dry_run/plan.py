@@ -17,7 +17,7 @@ from gotd.dry_run.sizes import Side, look
 from gotd.dry_run.steps import Job, Step, further_pass, steps
 from gotd.engine.run import available_cores
 from gotd.errors import SettingsError
-from gotd.pipeline import fit_settings
+from gotd.pipeline import IN_DOMAIN, fit_settings
 from gotd.selection.budget import BYTES_PER_TOKEN, Budget
 from gotd.selection.methods import BLIND
 from gotd.stages.arithmetic import WORKERS_A_GPU
@@ -39,25 +39,18 @@ class DryRun:
 
     Attributes:
         sides: candidates, target, and a reference of its own.
-        encoder: as it was asked for, and the length of its vectors.
-        encoder_on, transport_on: the devices of the encoder, and of solving and pricing.
-        chosen: documents that the budget holds.
+        encoder: as it was asked for.
         output: the folder, if one was named.
         state: of that folder.
         writes: bytes of each file, estimated.
         steps: the parts of the work.
         job, rates: what the steps were reckoned from.
         further_pass: seconds of one more pass over the candidates, where the certificate may ask for some; else 0.
-        workers: processes that would score.
         looked: seconds that the dry run itself took.
     """
 
     sides: Sequence[Side]
     encoder: str
-    dim: int
-    encoder_on: str
-    transport_on: str
-    chosen: int
     output: Path | None
     state: str
     writes: dict[str, int]
@@ -65,7 +58,6 @@ class DryRun:
     job: Job
     rates: Rates
     further_pass: float
-    workers: int
     looked: float
 
     @property
@@ -95,15 +87,15 @@ class DryRun:
         }
         return {
             "reads": sides,
-            "encoder": {"spec": self.encoder, "dim": self.dim, "device": self.encoder_on},
-            "transport": {"device": self.transport_on},
-            "chosen": self.chosen,
+            "encoder": {"spec": self.encoder, "dim": self.rates.dim, "device": self.rates.encoder_on},
+            "transport": {"device": self.rates.transport_on},
+            "chosen": self.job.chosen,
             "output": None if self.output is None else str(self.output),
             "state": self.state,
             "writes": self.writes,
             "estimated_seconds": {"total": self.seconds, **{step.name: step.seconds for step in self.steps}},
             "further_pass_seconds": self.further_pass,
-            "workers": self.workers,
+            "workers": self.job.workers,
             "looked_seconds": self.looked,
         }
 
@@ -121,14 +113,14 @@ class DryRun:
                 yield f"              {count}; the first: {side.rejects[0].message}"
         if len(self.sides) == 2:
             yield "  reference   a sample of the candidates"
-        yield f"encoder  {self.encoder}, {self.dim} numbers a document, on {self.encoder_on}"
-        if self.transport_on != "cpu":
-            yield f"solves   and prices on {self.transport_on}"
-        yield f"chooses  {self.chosen:,} documents"
+        yield f"encoder  {self.encoder}, {self.rates.dim} numbers a document, on {self.rates.encoder_on}"
+        if self.rates.transport_on != "cpu":
+            yield f"solves   and prices on {self.rates.transport_on}"
+        yield f"chooses  {self.job.chosen:,} documents"
         yield f"writes   to {self.output or 'a temporary folder'} ({self.state})"
         for name, written in self.writes.items():
             yield f"  {name:<22} about {_bytes(written)}"
-        workers = "1 process" if self.workers == 1 else f"{self.workers} processes"
+        workers = "1 process" if self.job.workers == 1 else f"{self.job.workers} processes"
         yield f"takes    about {duration(self.seconds)} on this machine, {workers} for scoring"
         for step in self.steps:
             yield f"  {step.name:<27} {duration(step.seconds):>8}"
@@ -150,8 +142,6 @@ def dry_run(
     held_out: Inputs | None = None,
     method: str = "gotd",
     paper: bool = False,
-    rounds: int = 1,
-    max_per_source: str | None = None,
     keep: int | None = None,
     fields: Fields | None = None,
     target_fields: Fields | None = None,
@@ -172,11 +162,10 @@ def dry_run(
         raise SettingsError(
             "--dry-run knows one encoder; leave out --coarse and --fine, and look at each with --encoder"
         )
-    wanted = checked(budget, format, max_per_source)
+    picking = PickSettings(**{name: others[name] for name in PickSettings.__dataclass_fields__ if name in others})
+    wanted = checked(budget, format, picking.max_per_source)
     settings = _fit_settings(paper, method, others)
-    how = {name: others[name] for name in PickSettings.__dataclass_fields__ if name in others}
-    picking = PickSettings(rounds=rounds, max_per_source=max_per_source, **how)
-    check_rounds(rounds, settings.method)
+    check_rounds(picking.rounds, settings.method)
     where = fields or Fields()
     pool = look("candidates", find(candidates, digest=False), where, _SAMPLE)
     goals = [*listed(target), *(listed(avoid) if avoid else [])]
@@ -204,7 +193,7 @@ def dry_run(
         workers=count,
         longest=_longest(shards),
         streamed=not all(splits_by_bytes(file, where) for file in pool.files),
-        rounds=rounds,
+        rounds=picking.rounds,
         shortlist=picking.shortlist,
         sources=len(pool.files) if keep else 0,
         separate=own is not None,
@@ -214,10 +203,6 @@ def dry_run(
     return DryRun(
         sides=[side for side in (pool, task, own) if side is not None],
         encoder=settings.encoder if pool.documents[0].vector is None else "vectors of the records",
-        dim=rates.dim,
-        encoder_on=rates.encoder_on,
-        transport_on=rates.transport_on,
-        chosen=chosen,
         output=folder,
         state=_state(folder, overwrite),
         writes=_writes(job, pool, rates, format),
@@ -225,16 +210,14 @@ def dry_run(
         job=job,
         rates=rates,
         further_pass=0.0 if own or keep or not polish else further_pass(job, rates),
-        workers=count,
         looked=time.perf_counter() - started,
     )
 
 
 def _fit_settings(paper: bool, method: str, others: dict[str, Any]) -> FitSettings:
     """Those that `select` would come to."""
-    choices = {name: others.get(name) for name in ("reg", "debias", "centre")}
-    given = {name: others[name] for name in FitSettings.__dataclass_fields__ if name in others and name not in choices}
-    return fit_settings(paper=paper, method="random" if method == "in-domain" else method, **choices, **given)
+    given = {name: others[name] for name in FitSettings.__dataclass_fields__ if name in others}
+    return fit_settings(paper=paper, method="random" if method == IN_DOMAIN else method, **given)
 
 
 def _chosen(budget: Budget, pool: Side) -> int:

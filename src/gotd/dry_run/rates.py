@@ -26,11 +26,12 @@ from gotd.corpus import Document, Fields, Reject, Shard, read
 from gotd.corpus.batches import Batch
 from gotd.corpus.readers import batches
 from gotd.dry_run.sizes import Side
+from gotd.encoder_folders import encoder_for
 from gotd.encoders import Encoder
 from gotd.encoders.precomputed import Precomputed
 from gotd.encoders.weights import ON_GPU, resolve_device, transport_device
 from gotd.engine.run import one_thread
-from gotd.potential import Potential, encoder_for
+from gotd.potential import Potential
 from gotd.pricing import Pricer
 from gotd.selection.budget import estimated_tokens
 from gotd.selection.duplicates import Deduplicator, Mode

@@ -6,7 +6,9 @@ import math
 from dataclasses import dataclass
 
 from gotd.dry_run.rates import Rates
+from gotd.stages.domains import PER_SOURCE
 from gotd.stages.more import TIMES
+from gotd.stages.moved import SOLVE_AGAIN_ON
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +57,6 @@ class Step:
     seconds: float
 
 
-# Documents that a source is measured on, and that a choice is solved again on, at most.
-_PER_SOURCE, _AGAIN_ON = 10_000, 5_000
-
-
 def steps(job: Job, rates: Rates) -> list[Step]:
     """The parts in their order."""
     found = [Step("digest the files", _digests(job) * rates.hash_byte)]
@@ -98,7 +96,7 @@ def _more(job: Job, rates: Rates) -> float:
 
 def _sources(job: Job, rates: Rates) -> float:
     """Read some of each, fit an encoder on all and solve for each, and each with itself (stages/domains.py)."""
-    measured = min(job.rows, job.sources * _PER_SOURCE)
+    measured = min(job.rows, job.sources * PER_SOURCE)
     fitted = min(measured, 20_000) + job.targets
     embedding = rates.fit_encoder.at(fitted) + (measured + fitted) * rates.embed_text
     solving = 2 * rates.again.at(measured / job.sources * job.targets) * job.sources
@@ -118,7 +116,7 @@ def embedding(job: Job, rates: Rates) -> float:
 
 def foretelling(job: Job, rates: Rates) -> float:
     """What `gotd compare` asks of a choice besides: to embed it, and to solve by a potential that all rows share."""
-    few = min(job.chosen, _AGAIN_ON)
+    few = min(job.chosen, SOLVE_AGAIN_ON)
     return job.chosen * rates.embed_text + rates.again.at((job.fitted + few) * job.targets)
 
 
@@ -132,7 +130,7 @@ def _choosing(job: Job, rates: Rates) -> float:
     several = job.rounds if job.rounds > 1 else 0
     listed = job.chosen * (job.shortlist if several else 1.25)
     fetched = (listed + job.chosen) * rates.parse_row + (3 * job.rows * rates.scan_row if job.streamed else 0.0)
-    few = min(job.chosen, _AGAIN_ON)
+    few = min(job.chosen, SOLVE_AGAIN_ON)
     solved = rates.again.at((job.fitted + few) * job.targets)
     embedded = (2 * few + (listed if several else 0)) * rates.embed_text
     priced = several * listed * rates.price_row

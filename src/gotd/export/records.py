@@ -17,7 +17,7 @@ from gotd.corpus.lines import blocks
 from gotd.corpus.streams import BrokenStream
 from gotd.corpus.texts import known_text
 from gotd.errors import ArtifactError
-from gotd.potential import FILE_NAME
+from gotd.potential_file import FILE_NAME
 from gotd.selection.methods import GOTD
 from gotd.stages.selected import Selection
 

@@ -20,7 +20,7 @@ from gotd.reporting.plane import Projection
 from gotd.reporting.scored import Scored, look
 from gotd.reporting.texts import read_rows, read_targets
 from gotd.stages.scores import REJECTS
-from gotd.stages.selected import DUPLICATES, Selection
+from gotd.stages.selected import DUPLICATES, Selection, count_of
 
 _DUPLICATES = 10
 _EXAMPLES = 3
@@ -57,8 +57,8 @@ class Account:
 
     @property
     def chosen(self) -> int:
-        """Documents chosen: of the pool, or under `all-target` of the target."""
-        return int((self.manifest["from_target"] or self.manifest["counts"])["selected"])
+        """Documents chosen."""
+        return count_of(self.manifest)
 
     @property
     def pool(self) -> int:

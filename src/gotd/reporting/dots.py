@@ -182,11 +182,10 @@ def _ranks(rows: pa.Table) -> Iterator[tuple[int, int]]:
     return ((row, rank) for row, rank in enumerate(rows["rank"].to_pylist()) if rank is not None)
 
 
-def write_map(dots: Dots, folder: Path) -> Path:
+def write_map(dots: Dots, folder: Path) -> None:
     """map.parquet: the dots as `embedding-atlas` and any other tool reads them."""
     path = folder / MAP
     temporary = path.with_name(f".{MAP}.tmp")
     placed = dots.table.filter(dots.table["x"].is_valid())
     pq.write_table(placed.select(["id", "source", "score", "x", "y", "role", "text"]), temporary)
     temporary.replace(path)
-    return path

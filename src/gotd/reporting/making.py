@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gotd.artifacts import MANIFEST, read_json
+from gotd.artifacts import kind_of
 from gotd.engine import Progress, silent
 from gotd.errors import ArtifactError, MissingExtra, SettingsError
 
@@ -70,7 +70,7 @@ def report(
     if not points >= 1:
         raise SettingsError(f"points is {points}; wanted 1 or more")
     path = _path(folder, output)
-    if _kind(folder) == "compare":
+    if kind_of(folder) == "compare":
         from gotd.comparison.running import Comparison
         from gotd.reporting.comparing import comparison_page
 
@@ -90,11 +90,6 @@ def report(
         except OSError as error:
             raise _unwritable(path, error) from error
     return path
-
-
-def _kind(folder: Path | str) -> str | None:
-    path = Path(folder) / MANIFEST
-    return read_json(path).get("kind") if path.is_file() else None
 
 
 def _write(path: Path, page: str) -> None:

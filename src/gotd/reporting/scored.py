@@ -6,15 +6,15 @@ are drawn, with those that a table names; a seeded uniform sample stands for the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from gotd.stages.scores import batches_of
 from gotd.stages.selected import Selection
 
 BINS = 60
@@ -104,16 +104,11 @@ def _strings(ids: Sequence[str]) -> pa.Array:
     return pa.array(list(ids), pa.string())
 
 
-def _batches(selection: Selection, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    with pq.ParquetFile(selection.scores) as file:
-        yield from file.iter_batches(batch_size=1 << 16, columns=list(columns))
-
-
 def _columns(selection: Selection, sets: Sequence[pa.Array]) -> tuple[NDArray[np.float32], list[Mask]]:
     """The score (n,) of every candidate, and for each set of ids which candidates (n,) are in it."""
     scores: list[NDArray[np.float32]] = []
     masks: list[list[Mask]] = [[] for _ in sets]
-    for batch in _batches(selection, ["id", "score"]):
+    for batch in batches_of(selection.scores, ["id", "score"]):
         scores.append(batch["score"].to_numpy())
         for found, ids in zip(masks, sets):
             found.append(pc.is_in(batch["id"], value_set=ids).to_numpy(zero_copy_only=False))
@@ -136,7 +131,7 @@ def _drawn(taken: Mask, wanted: Mask, points: int, seed: int) -> NDArray[np.int6
 def _rows(selection: Selection, numbers: NDArray[np.int64]) -> pa.Table:
     """The rows of scores.parquet with these ascending numbers."""
     start, found = 0, []
-    for batch in _batches(selection, ["id", "source", "score", "file", "position", "piece", "checksum"]):
+    for batch in batches_of(selection.scores, ["id", "source", "score", "file", "position", "piece", "checksum"]):
         first, last = np.searchsorted(numbers, (start, start + len(batch)))
         found.append(batch.take(pa.array(numbers[first:last] - start)))
         start += len(batch)

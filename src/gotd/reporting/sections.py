@@ -14,8 +14,8 @@ from gotd.reporting.dots import CHARS, ROLES
 from gotd.reporting.page import Section, fill
 from gotd.reporting.scored import SHOWN
 from gotd.reporting.verdict import AGREE, checks, headline, measure_of
+from gotd.stages.selected import leading_sources
 
-_SOURCES = 40
 _TITLES = {
     "selected": "Selection",
     "target": "Target",
@@ -115,11 +115,6 @@ def scores(account: Account) -> Section:
 def sources(account: Account) -> Section:
     """Share by source in pool and selection."""
     chosen = max(1, account.manifest["counts"]["selected"])
-    rows = sorted(account.manifest["sources"].items(), key=lambda item: (-item[1]["selected"], -item[1]["pool"]))
-    if len(rows) > _SOURCES:
-        shown, rest = rows[: _SOURCES - 1], [row for _, row in rows[_SOURCES - 1 :]]
-        others = {part: sum(row[part] for row in rest) for part in ("pool", "selected")}
-        rows = [*shown, (f"{len(rest):,} other sources", others)]
     table = [
         {
             "source": source,
@@ -128,7 +123,7 @@ def sources(account: Account) -> Section:
             "share": row["selected"] / chosen,
             "times": row["selected"] / chosen / (row["pool"] / account.pool),
         }
-        for source, row in rows
+        for source, row in leading_sources(account.manifest["sources"])
     ]
     widest = max(max(row["share"], row["pool_share"]) for row in table)
     body = fill("sources.html", rows=table, widest=widest, kept=account.manifest.get("kept_sources"))
@@ -276,7 +271,7 @@ def _inputs(account: Account) -> list[tuple[str, str, str]]:
     """Role, path and digest of every file that the selection depends on."""
     given, about = account.manifest["inputs"], account.potential.settings
     found = [("candidates", file["path"], file["digest"]) for file in account.manifest["files"]]
-    for term, files in zip(account.potential.terms, about.get("targets", {"files": []})["files"]):
+    for term, files in zip(account.potential.terms, about["targets"]["files"]):
         role = "to avoid" if term.weight < 0 else "target"
         found += [(role, file["path"], file["digest"]) for file in files]
     for role in ("reference", "held_out"):

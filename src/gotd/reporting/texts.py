@@ -126,10 +126,7 @@ class Target:
 
 def read_targets(potential: Potential, chars: int) -> list[Target]:
     """The texts of each term of the potential, in the order of its points."""
-    about = potential.settings.get("targets")
-    if about is None:
-        unknown = "The potential does not say which files its target came from: fit it again."
-        return [Target([], [], unknown) for _ in potential.terms]
+    about = potential.settings["targets"]
     fields = Fields(**about["fields"])
     kept = [[File(**file) for file in of_one] for of_one in about["files"]]
     return [

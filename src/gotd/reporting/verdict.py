@@ -9,7 +9,8 @@ from typing import Any
 
 from gotd.potential import Potential
 from gotd.selection.methods import GOTD
-from gotd.stages.score import ASK_AT
+from gotd.stages.passes import ASK_AT
+from gotd.stages.selected import count_of
 
 AGREE = 0.75  # two halves of the target: below it, which documents are best depends on which examples were given
 REJECTED = 0.01
@@ -34,7 +35,7 @@ class Check:
 
 def headline(manifest: Mapping[str, Any]) -> str:
     """What the selection does to the distance between reference and target, beside a random one."""
-    chosen, moved = (manifest["from_target"] or manifest["counts"])["selected"], manifest["transport"]
+    chosen, moved = count_of(manifest), manifest["transport"]
     before, after, random = moved["before"], moved["after"], moved["random"]
     they, s = ("1 document", "s") if chosen == 1 else (f"{chosen:,} documents", "")
     goal = "the targets" if "targets" in moved else "the target"
@@ -141,7 +142,7 @@ def _stability(manifest: Mapping[str, Any], potential: Potential) -> Check:
 def _nearest_share(stability: Mapping[str, float], manifest: Mapping[str, Any]) -> str:
     """The measured share that is nearest to the selection's own share of the pool."""
     pool = sum(row["pool"] for row in manifest["sources"].values())
-    wanted = max((manifest["from_target"] or manifest["counts"])["selected"], 1) / pool
+    wanted = max(count_of(manifest), 1) / pool
     return min(stability, key=lambda share: abs(math.log(float(share.rstrip("%")) / 100 / wanted)))
 
 
@@ -164,8 +165,7 @@ def _small(error: float) -> str:
 
 
 def _budget(manifest: Mapping[str, Any]) -> Check:
-    counts = manifest["counts"]
-    chosen = (manifest["from_target"] or counts)["selected"]
+    counts, chosen = manifest["counts"], count_of(manifest)
     tokens = f"{counts['tokens']:,}" if "tokens" in counts else f"about {counts['tokens_estimated']:,}"
     said = f"{chosen:,} documents, {tokens} tokens"
     if manifest["filled"]:

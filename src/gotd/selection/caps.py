@@ -81,10 +81,7 @@ class Filled:
 
 
 def settled(
-    cap: Cap,
-    size: int,
-    walk: Callable[[Filled], _Walked],
-    passing: Callable[[_Walked], bool] = lambda walked: False,
+    cap: Cap, size: int, walk: Callable[[Filled], _Walked], passing: Callable[[_Walked], bool] = lambda walked: False
 ) -> tuple[_Walked, Filled]:
     """Walk with the limit that the cap gives for `size`, and with lower ones until it holds for what was taken.
 

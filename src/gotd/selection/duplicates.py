@@ -71,19 +71,15 @@ class Deduplicator:
             raise SettingsError(f'duplicates are "{mode}"; wanted {", ".join(get_args(Mode))}')
         if not 0.1 <= threshold <= 1:
             raise SettingsError(f"the threshold of near duplicates is {threshold}; wanted 0.1 to 1")
-        self.mode = mode
+        self._mode = mode
         self._ids: list[str] = []
         self._digests: dict[bytes, int] = {}
         self._near = _Near(threshold) if mode == "near" else None
 
-    def __len__(self) -> int:
-        """How many texts stayed."""
-        return len(self._ids)
-
     def offer(self, id: str, text: str) -> Duplicate | None:
         """What the text duplicates; None if it stays, to be compared with all that follow."""
         number = len(self._ids)
-        if self.mode != "off":
+        if self._mode != "off":
             digest = _digest(text)
             if digest in self._digests:
                 return Duplicate(id, self._ids[self._digests[digest]], 1.0)

@@ -18,23 +18,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from gotd.transport import (
-    CENTROIDS,
-    Cost,
-    Measure,
-    Problem,
-    SoftMin,
-    Solution,
-    solve,
-    solve_symmetric,
-    summarised,
-)
+from gotd.transport import CENTROIDS, Cost, Measure, Problem, SoftMin, Solution, solve, solve_symmetric, summarised
 
 _SHARES = (0.01, 0.05, 0.1)
 _HALVES_OF = 4_000
-TOLERANCE = (
-    1e-3  # a tenth of the solver's own: cheap on a sample, and worth a polishing step at small reg (docs/log.md)
-)
+# A tenth of the solver's own: cheap on a sample, and worth a polishing step at small reg (docs/log.md).
+TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +68,6 @@ class Objective:
         value = solution.value - (itself.value + self.own) / 2
         level = float(reference.weights.double() @ phi)
         return Gradient(attract, repel, self, value, level, solution, itself.error, {})
-
-    def value(self, reference: Measure, init: Tensor) -> float:
-        """The objective at another reference, in units of the cost, solved from the potential `init` (m,)."""
-        return self.at(reference, init=init).value
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,19 +54,12 @@ def kept_share(shortlist: NDArray[np.float32], probe: NDArray[np.float32], outsi
         """`kept` as a share, for the documents from outside (K,) that beat each of the shortlist."""
         return float((ranks + beating <= best).sum()) / best
 
+    sizes = best, len(shortlist), outside, len(probe)
     if len(probe) >= outside:  # nothing is left to guess
         found = kept(below.astype(np.float64))
-        return KeptShare(found, found, found, best, len(shortlist), outside, len(probe))
+        return KeptShare(found, found, found, *sizes)
     low, high = bounds(below, len(probe))
-    return KeptShare(
-        kept(outside * below / max(len(probe), 1)),
-        kept(outside * high),
-        kept(outside * low),
-        best,
-        len(shortlist),
-        outside,
-        len(probe),
-    )
+    return KeptShare(kept(outside * below / max(len(probe), 1)), kept(outside * high), kept(outside * low), *sizes)
 
 
 def bounds(hits: NDArray[np.int64], draws: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

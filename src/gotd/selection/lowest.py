@@ -42,11 +42,7 @@ class Lowest:
         self.ended = False
 
     def add(
-        self,
-        keys: NDArray[np.float32],
-        first: int,
-        tokens: NDArray[np.int32],
-        sources: NDArray[np.int32] | None = None,
+        self, keys: NDArray[np.float32], first: int, tokens: NDArray[np.int32], sources: NDArray[np.int32] | None = None
     ) -> None:
         """Look at more rows.
 

@@ -20,7 +20,7 @@ from gotd.selection.budget import Budget
 from gotd.selection.caps import Cap
 from gotd.selection.lowest import Lowest
 
-_COLUMNS = ("id", "score", "tokens", "file", "position", "piece", "checksum")
+PICKED = ("id", "score", "tokens", "file", "position", "piece", "checksum")
 _RANDOM_AT_MOST = 5_000
 Batches = Callable[[list[str]], Iterator[pa.RecordBatch]]
 
@@ -41,23 +41,20 @@ class Picked:
         return len(self.id)
 
     @classmethod
+    def of(cls, rows: pa.Table) -> Picked:
+        """Rows of a table that has these columns."""
+        return cls(rows["id"].to_pylist(), *(rows[name].to_numpy() for name in PICKED[1:]))
+
+    @classmethod
     def joined(cls, parts: Sequence[Picked]) -> Picked:
         """All rows of several, one after the other."""
-        columns = ([getattr(part, name) for part in parts] for name in _COLUMNS[1:])
+        columns = ([getattr(part, name) for part in parts] for name in PICKED[1:])
         return cls([id for part in parts for id in part.id], *(np.concatenate(column) for column in columns))
 
     def take(self, rows: Sequence[int] | NDArray[np.int64]) -> Picked:
         """Some of the rows, in the order given."""
         at = np.asarray(rows, dtype=np.int64)
-        return Picked(
-            [self.id[row] for row in at.tolist()],
-            self.score[at],
-            self.tokens[at],
-            self.file[at],
-            self.position[at],
-            self.piece[at],
-            self.checksum[at],
-        )
+        return Picked([self.id[row] for row in at.tolist()], *(getattr(self, name)[at] for name in PICKED[1:]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,22 +194,10 @@ def _gathered(batches: Batches, wanted: Sequence[NDArray[np.int64]]) -> list[Pic
     rows = np.unique(np.concatenate(wanted))
     parts: list[pa.Table] = []
     first = 0
-    for batch in batches(list(_COLUMNS)):
+    for batch in batches(list(PICKED)):
         start, stop = np.searchsorted(rows, [first, first + len(batch)])
         if start < stop or not parts:  # of no rows, a table of none
             parts.append(pa.Table.from_batches([batch]).take(pa.array(rows[start:stop] - first)))
         first += len(batch)
-    picked = _picked(pa.concat_tables(parts))
+    picked = Picked.of(pa.concat_tables(parts))
     return [picked.take(np.searchsorted(rows, some)) for some in wanted]
-
-
-def _picked(rows: pa.Table) -> Picked:
-    return Picked(
-        rows["id"].to_pylist(),
-        rows["score"].to_numpy().astype(np.float32),
-        rows["tokens"].to_numpy().astype(np.int32),
-        rows["file"].to_numpy().astype(np.int32),
-        rows["position"].to_numpy().astype(np.int64),
-        rows["piece"].to_numpy().astype(np.int32),
-        rows["checksum"].to_numpy().astype(np.uint32),
-    )

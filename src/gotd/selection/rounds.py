@@ -57,12 +57,10 @@ class Descent:
 
     Attributes:
         rows: of the candidates, in the order they were taken.
-        scores: phi of each when it was taken, in units of the cost.
         rounds: one entry each.
     """
 
     rows: list[int]
-    scores: list[float]
     rounds: list[Round]
 
 
@@ -92,7 +90,6 @@ def descend(
     here, mixture = base, reference
     left = torch.ones(len(candidates), dtype=torch.bool)
     rows: list[int] = []
-    scores: list[float] = []
     done: list[Round] = []
     for number in range(1, rounds + 1):
         phi = here(candidates)
@@ -103,7 +100,6 @@ def descend(
             continue
         left[taken] = False
         rows += taken
-        scores += phi[taken].tolist()
         share = mix * number / rounds
         picks = Measure.of(candidates[rows], None if weights is None else weights[rows])
         after = Mixture.of(reference, summary, picks, share)
@@ -111,7 +107,7 @@ def descend(
         here = base.toward(after, here)
         mixture = after.whole
         done.append(Round(len(taken), share, predicted, here.value))
-    return Descent(rows, scores, done)
+    return Descent(rows, done)
 
 
 def rounds_needed(before: float, predicted: float, solved: float) -> int:

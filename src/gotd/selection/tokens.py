@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from gotd.encoders.local import of_hub_or_cache, require
 from gotd.encoders.protocol import encodable
 from gotd.errors import SettingsError
+from gotd.selection.budget import estimated_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,13 @@ class Tokenizer:
         # Text by text: a batch would start a thread for each core in every worker.
         counts = [len(self._found.encode_batch_fast([encodable(t)], add_special_tokens=False)[0]) for t in texts]
         return np.array(counts, dtype=np.int32)
+
+
+def token_counts(texts: Sequence[str], tokenizer: Tokenizer | None) -> NDArray[np.int32]:
+    """(n,) tokens of each text; estimated without a tokenizer."""
+    if tokenizer is None:
+        return np.array([estimated_tokens(text) for text in texts], dtype=np.int32)
+    return tokenizer.count(texts)
 
 
 def load_tokenizer(name: str | os.PathLike[str]) -> Tokenizer:

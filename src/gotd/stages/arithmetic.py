@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
+from gotd.encoders import Encoder
 from gotd.encoders.weights import ON_GPU, transport_device
 from gotd.engine import Executor
 from gotd.potential import Potential
@@ -41,10 +41,6 @@ class Arithmetic:
     device: str
     products: Products
     agreement: dict[str, float]
-
-    def told(self) -> dict[str, Any]:
-        """For the manifest."""
-        return {"device": self.device, "products": self.products, "agreement": self.agreement}
 
 
 def arithmetic_for(potential: Potential, device: str) -> Arithmetic | None:
@@ -83,6 +79,12 @@ def worker_count(workers: int | None, executor: Executor | None, device: str, po
     if workers is not None or executor == "ray" or not works_there or transport_device(device, encoder).type == "cpu":
         return workers
     return WORKERS_A_GPU
+
+
+def on_gpu(device: str, encoder: Encoder) -> bool:
+    """Whether the work is quicker with a GPU."""
+    device = str(device)  # from Python it may be torch's
+    return device.startswith("cuda") or (device != "cpu" and encoder.config().get("kind") in ON_GPU)
 
 
 def _ranked(potential: Potential, device: torch.device, products: Products, dtype: torch.dtype) -> torch.Tensor:

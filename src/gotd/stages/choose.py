@@ -17,29 +17,23 @@ from typing import Any, get_args
 import numpy as np
 
 from gotd.artifacts import open_artifact, released_by_errors
-from gotd.corpus import Document, Fields, OutputFormat
+from gotd.corpus import Document, OutputFormat
 from gotd.engine import Progress, silent
 from gotd.errors import SettingsError, whole
-from gotd.potential import FILE_NAME, Potential
+from gotd.potential import Potential
+from gotd.potential_file import FILE_NAME
 from gotd.selection.budget import Budget
 from gotd.selection.caps import Cap
 from gotd.selection.duplicates import Mode
 from gotd.selection.methods import GOTD
 from gotd.selection.methods.all_target import AllTarget
 from gotd.selection.mix import WarmUp
-from gotd.selection.ranking import Picked, Ranking, lowest_by, rank
+from gotd.selection.ranking import Picked, lowest_by
 from gotd.selection.several import accounts
 from gotd.stages.moved import pull, transport
 from gotd.stages.picking import MIX, Beyond, Choice, Mix, Pick, PickSettings, pick
 from gotd.stages.scores import NAME, REJECTS, Scores, own_column
-from gotd.stages.selected import (
-    Selection,
-    calibrated_scores,
-    fetched,
-    write_arrow,
-    write_duplicates,
-    write_records,
-)
+from gotd.stages.selected import Selection, calibrated_scores, fetched, write_arrow, write_duplicates, write_records
 from gotd.stages.sharing import Lists, check_shares, divided, joined, parse_shares, share_out
 from gotd.stages.target_alone import target_alone
 from gotd.stages.tiers import COARSE, PROBE, of_whole_pool
@@ -101,8 +95,7 @@ def choose(
     method = GOTD if potential.method is None else potential.method.name
     check_rounds(rounds, method)
     check_shares(target_shares, [term.name for term in potential.terms if term.weight > 0], rounds, method)
-    fields = Fields(**scored.manifest["settings"]["fields"])
-    choice = _choice(scored, wanted, how, potential, fields, seed)
+    choice = _choice(scored, wanted, how, potential, seed)
     ranking, chosen, documents = choice.ranking, choice.pick, choice.documents
     if not documents:
         raise SettingsError(f"the budget is {wanted}, less than the first document to take; raise --budget")
@@ -113,8 +106,7 @@ def choose(
     write_arrow(artifact.folder, documents, best, calibrated, chosen.taken_by)
     write_duplicates(artifact.folder, chosen.duplicates)
     progress("solving again", 2, 3)
-    random = fetched(scored, ranking.random, fields)
-    worst = fetched(scored, ranking.worst, fields)
+    random, worst = fetched(scored, ranking.random), fetched(scored, ranking.worst)
     tiers = scored.manifest.get("tiers")
     for name in (NAME, REJECTS, FILE_NAME, *((COARSE, PROBE) if tiers else ())):
         shutil.copyfile(scored.folder / name, artifact.folder / name)
@@ -122,13 +114,13 @@ def choose(
         {
             "selected": path.name,
             "counts": _counts(scored, choice, int(best.tokens.sum())),
-            "tokenizer": scored.manifest["settings"]["tokenizer"],
+            "tokenizer": scored.tokenizer,
             "turns": _turns(scored, chosen),
             "duplicates": len(chosen.duplicates),
             "filled": chosen.full,
             "rejects": scored.manifest["rejects"],
             **({"tiers": tiers} if tiers else {}),
-            "quarantined": scored.manifest.get("quarantined", []),
+            "quarantined": scored.manifest["quarantined"],
             "from_target": choice.from_target,
             "sources": _by_source(scored.manifest["sources"], [] if choice.from_target else documents),
             **_shares_taken(scored, target_shares, potential, chosen, best),
@@ -153,28 +145,23 @@ def choose(
     return Selection.load(artifact.folder)
 
 
-def _choice(
-    scored: Scores, budget: Budget, how: PickSettings, potential: Potential, fields: Fields, seed: int
-) -> Choice:
+def _choice(scored: Scores, budget: Budget, how: PickSettings, potential: Potential, seed: int) -> Choice:
     """What is chosen, and what it was chosen from."""
     if isinstance(potential.method, AllTarget):
         return target_alone(scored, budget, how, potential, potential.method, seed)
     if how.target_shares is not None:
-        return _shared(scored, budget, how, potential, fields, seed)
-    return _picked(scored, budget, how, potential, fields, seed)
+        return _shared(scored, budget, how, potential, seed)
+    return _picked(scored, budget, how, potential, seed)
 
 
-def _picked(
-    scored: Scores, budget: Budget, how: PickSettings, potential: Potential, fields: Fields, seed: int
-) -> Choice:
+def _picked(scored: Scores, budget: Budget, how: PickSettings, potential: Potential, seed: int) -> Choice:
     """The choice, from a shortlist that is made longer until it fills the budget or nothing can come after it."""
-    pool, stretch = scored.manifest["counts"]["scored"], how.stretch
-    estimated = scored.manifest["settings"]["tokenizer"] is None
+    stretch = how.stretch
     # In rounds the order changes as documents are taken: what is beyond the cap now may come first then.
     cap = Cap.parse(how.max_per_source, budget) if how.max_per_source is not None and how.rounds == 1 else None
     while True:
-        ranking = _ranked(scored, budget, pool, seed=seed, worst=_SHOWN, stretch=stretch, estimated=estimated, cap=cap)
-        shortlist = fetched(scored, ranking.best, fields)
+        ranking = scored.ranked(budget, seed=seed, worst=_SHOWN, stretch=stretch, cap=cap)
+        shortlist = fetched(scored, ranking.best)
         more = Beyond(ranking.ended, ranking.beyond)
         chosen = pick(shortlist, ranking.best.tokens.tolist(), budget, ranking.size, how, potential, more)
         if not chosen.open:
@@ -183,32 +170,16 @@ def _picked(
         stretch *= 2
 
 
-def _ranked(scored: Scores, budget: Budget, pool: int, **how: Any) -> Ranking:
-    """`rank`; where the pool is too small, so are the reasons why it is."""
-    try:
-        return rank(scored.batches, budget, pool, more=scored.more, **how)
-    except SettingsError as error:
-        rejects = ", ".join(
-            f"{count:,} {reason}" for reason, count in sorted(scored.manifest.get("rejects", {}).items())
-        )
-        if not rejects:
-            raise
-        raise SettingsError(f"{error}. Rejected: {rejects}; see {scored.folder / REJECTS}") from error
-
-
-def _shared(
-    scored: Scores, budget: Budget, how: PickSettings, potential: Potential, fields: Fields, seed: int
-) -> Choice:
+def _shared(scored: Scores, budget: Budget, how: PickSettings, potential: Potential, seed: int) -> Choice:
     """The choice of each target by its own score, from lists made longer until they fill its share or are the pool."""
-    pool, stretch, names = scored.manifest["counts"]["scored"], how.stretch, potential.owners
-    estimated = scored.manifest["settings"]["tokenizer"] is None
-    ranking = _ranked(scored, budget, pool, seed=seed, worst=_SHOWN, estimated=estimated)
+    pool, stretch, names = scored.pool, how.stretch, potential.owners
+    ranking = scored.ranked(budget, seed=seed, worst=_SHOWN)
     budgets = divided(budget, pool, parse_shares(how.target_shares or ""), names)
     while True:
         wanted = {own_column(name): part for name, part in zip(names, budgets)}
         found = lowest_by(scored.batches, wanted, pool, stretch)
         every, orders = joined([picked for picked, _ in found])
-        lists = Lists(every, fetched(scored, every, fields), orders, [own for _, own in found])
+        lists = Lists(every, fetched(scored, every), orders, [own for _, own in found])
         whole = min(map(len, orders)) == pool
         chosen = share_out(lists, budgets, names, ranking.size, budget, how, whole=whole)
         if not chosen.open:
@@ -263,7 +234,7 @@ def _by_source(pool: dict[str, int], documents: Sequence[Document]) -> dict[str,
 
 def _tokens(scored: Scores) -> str:
     """What a manifest calls tokens: estimated, where no tokenizer counted them."""
-    return "tokens_estimated" if scored.manifest["settings"]["tokenizer"] is None else "tokens"
+    return "tokens" if scored.tokenizer else "tokens_estimated"
 
 
 def _shares_taken(

@@ -14,10 +14,10 @@ from rich.text import Text
 
 from gotd.display import console, plain, prose
 from gotd.selection.contamination import SHORTEST
+from gotd.stages.selected import Selection, leading_sources
 
 if TYPE_CHECKING:
     from gotd.stages.domains import Domain
-    from gotd.stages.selected import Selection
     from gotd.stages.size import Sizes
 
 PULL_WARNS_AT = 0.15  # clean targets were seen to stay below 0.1, strays to reach 0.15 to 0.25 (docs/trim.md)
@@ -25,14 +25,13 @@ _OF_GOAL = {"target": "of the target", "avoid": "of what is to be left"}
 _TEXT_WIDTH = 100
 _SOURCE_WIDTH = 40
 _NUMBERS_WIDTH = 60  # of all columns beside a source
-_SOURCES_SHOWN = 40
 
 
 def show_selection(selection: Selection) -> None:
     """The table by source, the best and worst documents, transport before and after, and what to do next."""
     out, found = console(), selection.manifest
     counts, moved = found["counts"], found["transport"]
-    of_target = "" if found.get("from_target") is None else f", and {len(selection):,} documents of the target itself"
+    of_target = "" if found["from_target"] is None else f", and {len(selection):,} documents of the target itself"
     pool = sum(row["pool"] for row in found["sources"].values())
     out.print(f"{counts['selected']:,} of {pool:,} documents{of_target}")
     out.print(_by_source(found["sources"], _room(out)))
@@ -137,24 +136,16 @@ def _by_source(sources: Mapping[str, Mapping[str, int]], room: int) -> Table:
     pool, chosen = (sum(row[name] for row in sources.values()) for name in ("pool", "selected"))
     table = _table(("source", "pool", "share", "selected", "share", "times its share"), room)
 
-    def add(source: str, of_pool: int, of_choice: int) -> None:
-        shares = of_pool / pool, of_choice / max(1, chosen)
+    for source, row in leading_sources(sources):
+        shares = row["pool"] / pool, row["selected"] / max(1, chosen)
         table.add_row(
             plain(source),
-            f"{of_pool:,}",
+            f"{row['pool']:,}",
             f"{shares[0]:.1%}",
-            f"{of_choice:,}",
+            f"{row['selected']:,}",
             f"{shares[1]:.1%}",
             f"{shares[1] / shares[0]:.1f}",
         )
-
-    rows = sorted(sources.items(), key=lambda item: (-item[1]["selected"], -item[1]["pool"]))
-    # Records may name as many sources as there are records: a screen holds the first of them.
-    shown = len(rows) if len(rows) <= _SOURCES_SHOWN else _SOURCES_SHOWN - 1
-    for source, row in rows[:shown]:
-        add(source, row["pool"], row["selected"])
-    if rest := [row for _, row in rows[shown:]]:
-        add(f"{len(rest):,} other sources", *(sum(row[name] for row in rest) for name in ("pool", "selected")))
     return table
 
 
@@ -245,7 +236,7 @@ def _remarks(found: Mapping[str, Any]) -> Iterator[Text]:
         passed_over = f"{found['duplicates']:,} documents repeat a better one and were passed over"
         yield Text(f"{passed_over}: see duplicates.parquet.")
     if not found["filled"]:
-        add = "candidates" if found.get("from_target") is None else "to the target"
+        add = "candidates" if found["from_target"] is None else "to the target"
         add = "candidates, or pass a longer --shortlist" if found.get("tiers") else add
         if found.get("settings", {}).get("max_per_source"):
             add = f"{add}, or raise --max-per-source"

@@ -13,11 +13,11 @@ from statistics import fmean
 import numpy as np
 
 from gotd.corpus import Document, Fields, GivenFields, Inputs, OnError, fields_from, find
+from gotd.encoder_folders import encoder_for
 from gotd.encoders import Encoder
 from gotd.encoders.precomputed import Precomputed
 from gotd.engine import Progress, silent
 from gotd.errors import InputError, SettingsError, whole
-from gotd.potential import encoder_for
 from gotd.selection.gradient import between_halves
 from gotd.stages.fit import FitSettings
 from gotd.stages.points import masses, vectors_by
@@ -122,12 +122,7 @@ def _wanted(goal: Aim, fields: Fields, settings: FitSettings, on_error: OnError)
 
 
 def _by_source(
-    candidates: Inputs,
-    fields: Fields,
-    size: int,
-    seed: int,
-    on_error: OnError,
-    progress: Progress,
+    candidates: Inputs, fields: Fields, size: int, seed: int, on_error: OnError, progress: Progress
 ) -> dict[str, list[Document]]:
     files = find(candidates)
     drawn: dict[str, list[Document]] = defaultdict(list)

@@ -74,7 +74,7 @@ class Kept:
         parts: dict[str, list[tuple[int, int, Path]]] = {}
         for part in sorted(index["parts"], key=lambda part: part["start"]):
             parts.setdefault(part["digest"], []).append((part["start"], part["stop"], inner / part["name"]))
-        lost = frozenset((part["digest"], part["start"], part["stop"]) for part in index.get("quarantined", ()))
+        lost = frozenset((part["digest"], part["start"], part["stop"]) for part in index["quarantined"])
         return cls(inner, index["encoder"], parts, lost)
 
     @property
@@ -187,7 +187,7 @@ def open_vectors(encoder: Encoder, shard: Shard, stem: Path, kept: Path | None, 
         yield Vectors(encoder, shard, part, sink)
 
 
-def collect(ran: Ran, folder: Path, encoder: Encoder) -> Path:
+def collect(ran: Ran, folder: Path, encoder: Encoder) -> None:
     """Move the vectors of all shards into `folder`/embeddings and write their index; what was moved before stays."""
     home = folder / FOLDER
     home.mkdir(exist_ok=True)
@@ -200,7 +200,6 @@ def collect(ran: Ran, folder: Path, encoder: Encoder) -> Path:
     about = {"spec": encoder.spec, "dim": encoder.dim, "fingerprint": encoder.fingerprint}
     lost = [_indexed(one.shard) for one in ran.lost]
     write_json(home / _INDEX, {"encoder": about, "parts": parts, "quarantined": lost})
-    return home
 
 
 class _Part:

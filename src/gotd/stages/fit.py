@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 
 from gotd.artifacts import open_artifact, released_by_errors
 from gotd.corpus import Fields, GivenFields, Inputs, OnError, RejectWriter, fields_from, find
+from gotd.encoder_folders import encoder_files, encoder_folder
 from gotd.encoders import Encoder
 from gotd.encoders.weights import transport_device
 from gotd.engine import Progress, silent
 from gotd.errors import SettingsError, number, whole
-from gotd.potential import Potential, encoder_files, encoder_folder
+from gotd.potential import Potential
 from gotd.selection.methods import GOTD, Method, check_method, fit_method
 from gotd.selection.several import Wanted, accounts, fit_terms
 from gotd.stages.more import more_of
@@ -31,6 +32,9 @@ from gotd.stages.samples import Samples, draw
 from gotd.stages.targets import Aim, Targets, aims, check_aims, described, inputs_of
 from gotd.transfers import enough_memory, give_back
 from gotd.transport import Cost, Measure, Space, recentred, summarised
+
+# What the paper asks for: entropic OT with a small reg, no debiasing, no centring, no trimming.
+PUBLISHED: Mapping[str, Any] = {"reg": 0.01, "debias": False, "centre": False, "whiten": 0.0, "trim": 0.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +107,8 @@ class FitSettings:
         return Space.fit(reference, centre=self.centre, whiten=self.whiten, remove_top=self.remove_top)
 
     def as_published(self) -> FitSettings:
-        """The settings of the paper: entropic OT with a small reg, no debiasing, no centring, no trimming."""
-        return replace(self, reg=0.01, debias=False, centre=False, whiten=0.0, remove_top=0, trim=0.0)
+        """The settings of the paper."""
+        return replace(self, **PUBLISHED, remove_top=0)
 
 
 @released_by_errors()
@@ -193,17 +197,14 @@ def fit(
     with enough_memory("the fit", "pass a smaller --fit-sample or --target-sample, or --device cpu"):
         potential = fitted_to(encoder, space, source, wanted, chosen, more, where_solved)
     give_back(where_solved)
-    potential = replace(
-        potential,
-        settings={
-            "key": artifact.key,
-            "fields": asdict(where),
-            "text_mass": chosen.text_mass,
-            "reference_digests": sorted(file.digest for file in read_from),
-            "targets": _where_targets_are(goals, where_target, chosen),
-        },
-        method=_method(chosen, samples, source, wanted),
-    )
+    known = {
+        "key": artifact.key,
+        "fields": asdict(where),
+        "text_mass": chosen.text_mass,
+        "reference_digests": sorted(file.digest for file in read_from),
+        "targets": _where_targets_are(goals, where_target, chosen),
+    }
+    potential = replace(potential, settings=known, method=_method(chosen, samples, source, wanted))
     path = potential.save(artifact.folder)
     solved_at = time.perf_counter()
     with RejectWriter(artifact.folder / "rejects.jsonl") as rejects:
@@ -235,18 +236,16 @@ def fitted(
     target: NDArray[np.float32],
     settings: FitSettings,
     *,
-    reference_weights: torch.Tensor | None = None,
-    target_weights: torch.Tensor | None = None,
     more: NDArray[np.float32] | None = None,
     device: torch.device | str = "cpu",
 ) -> Potential:
-    """The potential from raw vectors: reference (n, d), one target (m, d), weights (n,) and (m,) or uniform.
+    """The potential from raw vectors: reference (n, d) and one target (m, d), each document weighing the same.
 
     `more` (k, d) are vectors of the reference, these n among them, to correct the fit by. `device` solves.
     """
     space = settings.space(reference)
-    source = Measure.of(space(reference), reference_weights)
-    wanted = Wanted("target", 1.0, Measure.of(space(target), target_weights))
+    source = Measure.of(space(reference))
+    wanted = Wanted("target", 1.0, Measure.of(space(target)))
     rest = None if more is None else Measure.of(space(more))
     return fitted_to(encoder, space, source, [wanted], settings, rest, device)
 

@@ -14,7 +14,7 @@ from gotd.selection.ranking import Picked
 from gotd.selection.rounds import rounds_needed
 from gotd.selection.several import Blend
 from gotd.selection.trimming import pull_of_few
-from gotd.stages.points import masses, points_of
+from gotd.stages.points import masses_as_fitted, points_of
 from gotd.transport import Measure
 
 SOLVE_AGAIN_ON = 5_000
@@ -23,11 +23,7 @@ _PULLED = 1_000
 
 
 def transport(
-    potential: Potential,
-    selected: Sequence[Document],
-    random: Sequence[Document],
-    best: Picked,
-    mix: float,
+    potential: Potential, selected: Sequence[Document], random: Sequence[Document], best: Picked, mix: float
 ) -> dict[str, Any]:
     """The objective at the reference, predicted after the selection, solved after it, and after a random choice."""
     before = potential.quality.value
@@ -36,7 +32,7 @@ def transport(
         phi = best.score.astype(np.float64)
     else:
         phi = potential.priced(points_of(selected, potential)).f.double().numpy()
-    mass = masses(selected, potential.settings.get("text_mass", "docs"))
+    mass = masses_as_fitted(selected, potential)
     mean = float(np.average(phi, weights=None if mass is None else mass.numpy()))
     predicted = before + mix * (mean - potential.level)
     some, few = _some(selected, potential), _some(random, potential)
@@ -88,4 +84,4 @@ def pull(potential: Potential, documents: Sequence[Document]) -> float | None:
 def _some(documents: Sequence[Document], potential: Potential) -> Measure:
     """Documents as a measure; of many an even sample stands for all."""
     some = documents[:: -(-len(documents) // SOLVE_AGAIN_ON)]
-    return Measure.of(points_of(some, potential), masses(some, potential.settings.get("text_mass", "docs")))
+    return Measure.of(points_of(some, potential), masses_as_fitted(some, potential))

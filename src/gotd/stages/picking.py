@@ -23,7 +23,7 @@ from gotd.selection.duplicates import Deduplicator, Duplicate, Mode
 from gotd.selection.mix import AUTO, WarmUp
 from gotd.selection.ranking import Ranking
 from gotd.selection.rounds import Round, descend
-from gotd.stages.points import masses, points_of
+from gotd.stages.points import masses_as_fitted, points_of
 
 Mix = float | Literal["auto"]
 MIX = 0.1
@@ -202,7 +202,7 @@ class _Walker:
 
         points, settings = points_of(self.documents, self.potential), self.settings
         mix = settings.share(sum(self.tokens[: self.size]))
-        weights = masses(self.documents, self.potential.settings.get("text_mass", "docs"))
+        weights = masses_as_fitted(self.documents, self.potential)
         descent = descend(start, self.potential.reference, summary, points, take, settings.rounds, mix, weights)
         still = not fill.full and self.more.fits(filled)
         return Pick(descent.rows, descent.rounds, sieve.duplicates, fill.full, still)

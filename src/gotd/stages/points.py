@@ -30,6 +30,11 @@ def masses(documents: Sequence[Document], mass: TextMass) -> torch.Tensor | None
     return torch.tensor([float(max(1, estimated_tokens(document.text))) for document in documents])
 
 
+def masses_as_fitted(documents: Sequence[Document], potential: Potential) -> torch.Tensor | None:
+    """The same, as in the fit of the potential."""
+    return masses(documents, potential.settings.get("text_mass", "docs"))
+
+
 def vectors_by(encoder: Encoder, documents: Sequence[Document]) -> NDArray[np.float32]:
     """The vectors (n, d) that the records carry, else those of the texts."""
     if documents[0].vector is not None:

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gotd.corpus import Fields, File, OnError, Reject, Sampled, sample
+from gotd.encoder_folders import encoder_for
 from gotd.encoders import Encoder
 from gotd.encoders.precomputed import Precomputed
 from gotd.errors import InputError, SettingsError
-from gotd.potential import encoder_for
 from gotd.selection.several import Wanted
 from gotd.stages.points import TextMass, masses, vectors_of
 from gotd.stages.targets import Aim, is_plain

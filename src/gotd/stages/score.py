@@ -4,39 +4,36 @@
     parts -> scores.parquet, rejects.jsonl, the certificate
 
 The mass that each document of a target receives comes with the pass. Where the pool is the reference itself and that
-mass is off by more than ASK_AT, the potential is corrected by one Sinkhorn step and the pool is scored again.
+mass is off by too much, the potential is corrected by one Sinkhorn step and the pool is scored again (`passes.py`).
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 import orjson
-import torch
 
-from gotd.artifacts import Artifact, open_artifact, released_by_errors
+from gotd.artifacts import open_artifact, released_by_errors
 from gotd.corpus import Fields, File, GivenFields, Inputs, OnError, Shard, fields_from, find, plan
 from gotd.durable import linked
-from gotd.encoders import Encoder
-from gotd.encoders.weights import ON_GPU
-from gotd.engine import Executor, Progress, Ran, check_executor, run, silent
+from gotd.engine import Executor, Progress, check_executor, silent
 from gotd.errors import InputError, SettingsError, whole
-from gotd.potential import FILE_NAME, Potential
+from gotd.potential import Potential
+from gotd.potential_file import FILE_NAME
 from gotd.potential_file import identity as identity_of
 from gotd.selection.methods.round_robin import Taken
 from gotd.selection.tokens import identity
-from gotd.stages.arithmetic import arithmetic_for, worker_count
-from gotd.stages.embeddings import FOLDER, REUSED, Kept, check_keeping, check_place, collect
+from gotd.stages.arithmetic import arithmetic_for
+from gotd.stages.embeddings import REUSED, Kept, check_keeping, check_place
+from gotd.stages.merging import Merged, given_up, merge, repeats
+from gotd.stages.passes import Last, Passes
 from gotd.stages.ranks import Rank
-from gotd.stages.scores import REJECTS, Merged, Scores, given_up, merge, repeats
-from gotd.stages.shard_scorer import ShardScorer, forget, own_columns
+from gotd.stages.scores import REJECTS, Scores
+from gotd.stages.shard_scorer import ShardScorer, own_columns
 from gotd.stages.turns import TurnScores, take_turns, told
-
-ASK_AT = 0.03  # below it the best 1 % change by about one in a hundred (docs/log.md)
 
 
 @released_by_errors()
@@ -119,57 +116,46 @@ def score(
     if kept is not None:
         settings["embeddings"] = kept.key
     test = find(held_out) if held_out else []
-    inputs = {"pool": [file.as_input for file in files]}
-    if test:
-        inputs["held_out"] = [file.as_input for file in test]
-    artifact = open_artifact(
-        output,
-        "score",
-        settings,
-        inputs,
-        overwrite=overwrite,
-        rank=rank.rank if rank else None,
-        reads=filter(None, [potential, tokenizer]),
-    )
+    inputs = {name: [file.as_input for file in found] for name, found in (("pool", files), ("held_out", test)) if found}
+    number, reads = None if rank is None else rank.rank, [potential, *([tokenizer] if tokenizer else [])]
+    artifact = open_artifact(output, "score", settings, inputs, overwrite=overwrite, rank=number, reads=reads)
     if artifact.finished is not None:
         return Scores.load(artifact.folder)
     arithmetic = arithmetic_for(fitted, device)
     scorer = ShardScorer(
-        Path(),
-        replace(chosen, vector_length=fitted.encoder.dim),
-        on_error,
-        None if sources is None else frozenset(sources),
-        fitted.settings.get("text_mass", "docs"),
-        device,
-        tuple(file.path for file in test),
-        tokenizer,
-        None if kept is None else kept.folder,
-        keep_embeddings,
+        potential=Path(),  # that of each pass takes its place
+        fields=chosen,
+        on_error=on_error,
+        sources=None if sources is None else frozenset(sources),
+        device=device,
+        held_out=tuple(file.path for file in test),
+        tokenizer=tokenizer,
+        embeddings=None if kept is None else kept.folder,
+        keep_embeddings=keep_embeddings,
         products=None if arithmetic is None else arithmetic.products,
     )
     is_reference = sources is None and fitted.settings.get("reference_digests") == sorted(f.digest for f in files)
-    passes = _Passes(artifact, scorer, shards, workers, executor, progress)
+    passes = Passes(artifact, scorer, shards, workers, executor, progress)
     if rank is not None:
         return passes.shared(fitted, rank)
-    ran, fitted, errors, steps = passes.all(fitted, polish if is_reference else 0)
-    merged, taken = _merged(ran, fitted, files, artifact.folder, chosen, on_error)
+    last = passes.all(fitted, polish if is_reference else 0)
+    merged, taken = _merged(last, files, artifact.folder, chosen, on_error)
     reused = {name: merged.counts.pop(name, 0) for name in REUSED}
     if not merged.counts["scored"]:
         raise InputError(_nothing(artifact.folder, merged.counts, sources))
-    linked(passes.potential(steps), artifact.folder / FILE_NAME)
+    linked(passes.potential(last.steps), artifact.folder / FILE_NAME)
     seconds = time.perf_counter() - started
     artifact.finish(
         {
             "files": [asdict(file) for file in files],
             "counts": merged.counts,
             "rejects": merged.rejects,
-            "quarantined": given_up(ran.lost),
+            "quarantined": given_up(last.ran.lost),
             "sources": merged.sources,
-            "marginal_error": max(errors, default=None),
-            **({} if fitted.plain else {"marginal_errors": errors}),
+            **last.certificate,
             **({} if kept is None else {"embeddings": {"from": str(kept.folder), **reused}}),
-            "polish_steps": steps,
-            **({} if arithmetic is None else {"arithmetic": arithmetic.told()}),
+            "polish_steps": last.steps,
+            **({} if arithmetic is None else {"arithmetic": asdict(arithmetic)}),
             **({} if not test else {"contamination": _checked_for(scorer)}),
             "turns": None if taken is None else told(taken),
             "seconds": seconds,
@@ -177,91 +163,6 @@ def score(
         }
     )
     return Scores.load(artifact.folder)
-
-
-@dataclass(frozen=True, slots=True)
-class _Passes:
-    """Passes over the shards, each by the potential in `parts/pass-1` and so on: a run goes on with the last."""
-
-    artifact: Artifact
-    scorer: ShardScorer
-    shards: Sequence[Shard]
-    workers: int | None
-    executor: Executor | None
-    progress: Progress
-
-    def all(self, fitted: Potential, polish: int) -> tuple[Ran, Potential, list[float], int]:
-        """Score, and step and score again while the certificate asks for it: of several targets, the worst of theirs.
-
-        Returns:
-            What came of the last pass, its potential, the marginal errors by it, and how many steps were taken.
-        """
-        step, fitted = self._begun(fitted)
-        while True:
-            ran = self._run(self.shards, step, fitted)
-            if self.scorer.keep_embeddings and step == 0:
-                collect(ran, self.artifact.folder, fitted.encoder)
-            masses = [torch.from_numpy(np.load(part.stem.with_name(f"{part.stem.name}.mass.npy"))) for part in ran.done]
-            col = torch.stack([fitted.no_mass(), *masses]).sum(0)
-            errors = fitted.marginal_errors(col) if float(col.sum()) > 0 else []
-            # Without the rows in quarantine the pool is not the reference: no step is taken by the others' mass.
-            if ran.lost or max(errors, default=0.0) <= ASK_AT or step >= polish:
-                return ran, fitted, errors, step
-            step, fitted = step + 1, fitted.stepped(col)
-            self._save(step, fitted)
-
-    def shared(self, fitted: Potential, rank: Rank) -> Scores:
-        """One share of the pass that is under way."""
-        mine = rank.share(self.shards)
-        step, fitted = self._begun(fitted)
-        ran = self._run(mine, step, fitted)
-        self.artifact.release()
-        shards = {"done": len(ran.done), "of": len(mine), "pool": len(self.shards)}
-        return Scores(self.artifact.folder, {"shards": shards, "quarantined": given_up(ran.lost)})
-
-    def _run(self, shards: Sequence[Shard], step: int, fitted: Potential) -> Ran:
-        """One pass over some shards."""
-        scorer = replace(self.scorer, potential=self.potential(step))
-        if step and scorer.keep_embeddings:
-            # No pass embeds what the first has embedded.
-            scorer = replace(scorer, embeddings=self.artifact.folder / FOLDER, keep_embeddings=False)
-        forget()
-        try:
-            return run(
-                shards,
-                scorer,
-                self._parts,
-                f"{self.artifact.key}:{step}",
-                workers=worker_count(self.workers, self.executor, scorer.device, fitted),
-                executor=self.executor,
-                gpu=on_gpu(scorer.device, fitted.encoder),
-                progress=self.progress,
-            )
-        finally:
-            forget()
-
-    def _begun(self, fitted: Potential) -> tuple[int, Potential]:
-        """The pass that a stopped run was at, and its potential."""
-        step = max((int(path.parent.name[5:]) for path in self._parts.glob(f"pass-*/{FILE_NAME}")), default=0)
-        if step == 0:
-            self._save(0, fitted)
-            return 0, fitted
-        return step, Potential.load(self.potential(step), device=self.scorer.device)
-
-    def _save(self, step: int, fitted: Potential) -> None:
-        """Put a potential where the workers of its pass find it."""
-        folder = self.potential(step).parent
-        folder.mkdir(parents=True, exist_ok=True)
-        fitted.save(folder)
-
-    def potential(self, step: int) -> Path:
-        """The file of the potential of a pass."""
-        return self._parts / f"pass-{step}" / FILE_NAME
-
-    @property
-    def _parts(self) -> Path:
-        """Where shards leave their files."""
-        return self.artifact.folder / "parts"
 
 
 def _kept(
@@ -283,21 +184,22 @@ def _kept(
 
 
 def _merged(
-    ran: Ran, fitted: Potential, files: Sequence[File], folder: Path, fields: Fields, on_error: OnError
+    last: Last, files: Sequence[File], folder: Path, fields: Fields, on_error: OnError
 ) -> tuple[Merged, Taken | None]:
     """The parts as one, without the ids that repeat; and the turns, where the method takes some."""
-    gone = repeats(ran.done)
-    taken = take_turns(fitted, ran.done, gone)
+    done = last.ran.done
+    gone = repeats(done)
+    taken = take_turns(last.potential, done, gone)
     merged = merge(
-        ran.done,
+        done,
         files,
         folder,
         on_error,
         gone,
         rescored=None if taken is None else TurnScores(taken),
         pieces=fields.chunk_chars is not None,
-        own=own_columns(fitted),
-        lost=ran.lost,
+        own=own_columns(last.potential),
+        lost=last.ran.lost,
     )
     return merged, taken
 
@@ -306,12 +208,6 @@ def _checked_for(scorer: ShardScorer) -> dict[str, int]:
     """How many held-out texts there were, and how many too short to be looked for."""
     found = scorer.held_out_texts()
     return {"texts": found.texts, "unchecked": found.unchecked}
-
-
-def on_gpu(device: str, encoder: Encoder) -> bool:
-    """Whether the work is quicker with a GPU."""
-    device = str(device)  # from Python it may be torch's
-    return device.startswith("cuda") or (device != "cpu" and encoder.config().get("kind") in ON_GPU)
 
 
 def _nothing(folder: Path, counts: dict[str, int], sources: Sequence[str] | None) -> str:

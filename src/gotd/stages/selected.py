@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from gotd.artifacts import MANIFEST, load_manifest, read_json
-from gotd.corpus import Document, Fields, OutputFormat, fetch, open_writer
+from gotd.artifacts import kind_of, load_manifest
+from gotd.corpus import Document, OutputFormat, fetch, open_writer
 from gotd.errors import InputError
 from gotd.potential import Potential
 from gotd.selection.duplicates import Duplicate
@@ -24,6 +24,7 @@ from gotd.stages.scores import NAME, Scores
 
 DUPLICATES = "duplicates.parquet"
 _TAKEN_BY = ("target", "target_score")
+_SHOWN = 40  # records may name as many sources as there are records: a screen holds the first of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +42,11 @@ class Selection:
     @classmethod
     def load(cls, folder: Path | str) -> Selection:
         """The selection that a finished folder holds."""
-        kind = "select" if _kind(folder) == "select" else "choose"
+        kind = "select" if kind_of(folder) == "select" else "choose"
         return cls(Path(folder), load_manifest(folder, kind))
 
     def __len__(self) -> int:
-        # Under `all-target` the documents are the target's, and none of the pool is selected.
-        return int((self.manifest.get("from_target") or self.manifest["counts"])["selected"])
+        return count_of(self.manifest)
 
     @property
     def path(self) -> Path:
@@ -72,18 +72,28 @@ class Selection:
         return self.to_arrow().to_pandas()
 
 
-def _kind(folder: Path | str) -> str:
-    path = Path(folder) / MANIFEST
-    return str(read_json(path).get("kind")) if path.exists() else "choose"
+def count_of(manifest: Mapping[str, Any]) -> int:
+    """Documents that were chosen: of the pool, or under `all-target` of the target, when none of the pool is."""
+    return int((manifest["from_target"] or manifest["counts"])["selected"])
 
 
-def fetched(scored: Scores, picked: Picked, fields: Fields) -> list[Document]:
+def leading_sources(sources: Mapping[str, Mapping[str, int]]) -> list[tuple[str, Mapping[str, int]]]:
+    """The sources with most of the choice; where there are too many to show, the last row is all the others."""
+    rows = sorted(sources.items(), key=lambda item: (-item[1]["selected"], -item[1]["pool"]))
+    if len(rows) <= _SHOWN:
+        return rows
+    rest = [row for _, row in rows[_SHOWN - 1 :]]
+    others = {part: sum(row[part] for row in rest) for part in ("pool", "selected")}
+    return [*rows[: _SHOWN - 1], (f"{len(rest):,} other sources", others)]
+
+
+def fetched(scored: Scores, picked: Picked) -> list[Document]:
     """The documents of the picked rows, in their order."""
     rows: dict[int, dict[tuple[int, int], int]] = defaultdict(dict)
     for row, (file, position, piece) in enumerate(zip(picked.file, picked.position, picked.piece)):
         rows[int(file)][int(position), int(piece)] = row
     found: list[Document | None] = [None] * len(picked)
-    files = scored.files
+    files, fields = scored.files, scored.fields
     for number, addresses in rows.items():
         for document in fetch(files[number], list(addresses), fields):
             row = addresses[document.position, document.piece]
@@ -145,10 +155,7 @@ def write_arrow(
             **(dict(zip(_TAKEN_BY, zip(*taken_by))) if taken_by else {}),
         }
     )
-    with (
-        pa.OSFile(str(folder / "selected.arrow"), "wb") as sink,
-        pa.ipc.new_file(sink, table.schema) as writer,
-    ):
+    with pa.OSFile(str(folder / "selected.arrow"), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from hashlib import blake2b
 from itertools import islice
@@ -19,15 +19,14 @@ import torch
 from gotd.corpus import Document, Fields, OnError, Reject, RejectWriter, Shard, find, plan, read
 from gotd.errors import InputError
 from gotd.potential import Potential, Priced
-from gotd.selection.budget import estimated_tokens
 from gotd.selection.contamination import Contamination
 from gotd.selection.methods import Batch, NearestLists
-from gotd.selection.tokens import Tokenizer, load_tokenizer
+from gotd.selection.tokens import Tokenizer, load_tokenizer, token_counts
 from gotd.stages.addresses import Addresses
 from gotd.stages.arithmetic import priced_with
 from gotd.stages.embeddings import REUSED, Vectors, open_vectors
 from gotd.stages.more import is_cheap
-from gotd.stages.points import TextMass, masses, points_of
+from gotd.stages.points import masses_as_fitted, points_of
 from gotd.stages.scores import CONTAMINATED, own_column, schema_of
 from gotd.stages.turns import new_lists, save_lists
 from gotd.transport import Products
@@ -46,7 +45,6 @@ class ShardScorer:
         fields: where text, id and source are in a record.
         on_error: `skip` or `fail`.
         sources: the sources to score, or None for all; documents of others are only counted.
-        mass: whether a document weighs one (`docs`) or its tokens (`tokens`) in the certificate.
         device: where a transformer encoder runs, and documents are priced if `products` says with what.
         held_out: files of texts that no candidate may share a run of words with.
         tokenizer: what counts tokens, or None where they are estimated.
@@ -60,7 +58,6 @@ class ShardScorer:
     fields: Fields
     on_error: OnError
     sources: frozenset[str] | None
-    mass: TextMass
     device: str
     held_out: tuple[str, ...] = ()
     tokenizer: str | None = None
@@ -74,6 +71,7 @@ class ShardScorer:
         col = potential.no_mass()
         counts = {"read": 0, "scored": 0, "outside": 0, "rejected": 0}
         lists = new_lists(potential)
+        fields = replace(self.fields, vector_length=potential.encoder.dim)
         wanted = None if self.wanted is None else Addresses.of(self.wanted, shard.file)
         with (
             open_vectors(potential.encoder, shard, stem, self.embeddings, self.keep_embeddings) as vectors,
@@ -84,7 +82,7 @@ class ShardScorer:
         ):
             sorted_together = _SORTED if self.products is None else _SORTED_GPU
             size = _BATCH * (1 if is_cheap(potential.encoder) else sorted_together)
-            for items in _batches(read(shard, self.fields, self.on_error), size):
+            for items in _batches(read(shard, fields, self.on_error), size):
                 kept: dict[int, Document] = {}
                 for row, item in enumerate(items, start=counts["read"] + 1):
                     if isinstance(item, Reject):
@@ -184,12 +182,8 @@ def _scored(
     else:
         points = potential.points(vectors.of(documents))
     texts = [d.text for d in documents]
-    if how.tokenizer is None:
-        tokens = np.array([estimated_tokens(text) for text in texts], dtype=np.int32)
-    else:
-        tokens = _tokenizer(how.tokenizer).count(texts)
     if potential.method is None:
-        weights = masses(documents, how.mass)
+        weights = masses_as_fitted(documents, potential)
         found = potential.priced(points, torch.ones(len(documents)) if weights is None else weights)
     else:
         batch = Batch(texts, [d.id for d in documents], [d.source for d in documents], points)
@@ -203,7 +197,7 @@ def _scored(
         "id": [d.id for d in documents],
         "source": [d.source for d in documents],
         "score": found.f.numpy(),
-        "tokens": tokens,
+        "tokens": token_counts(texts, None if how.tokenizer is None else _tokenizer(how.tokenizer)),
         "file": np.zeros(len(documents), dtype=np.int32),
         "position": np.array([d.position for d in documents], dtype=np.int64),
         "piece": np.array([d.piece for d in documents], dtype=np.int32),

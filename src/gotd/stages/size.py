@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gotd.corpus import Document, Fields
+from gotd.corpus import Document
 from gotd.engine import Progress, silent
 from gotd.errors import SettingsError, whole
 from gotd.potential import Potential
@@ -33,9 +33,9 @@ from gotd.selection.duplicates import Deduplicator, Mode
 from gotd.selection.gradient import Gradient, Mixture
 from gotd.selection.knee import knee
 from gotd.selection.mix import AUTO, WarmUp
-from gotd.selection.ranking import rank
+from gotd.stages.moved import SOLVE_AGAIN_ON
 from gotd.stages.picking import Mix, check_mix, share_of
-from gotd.stages.points import masses, points_of
+from gotd.stages.points import masses_as_fitted, points_of
 from gotd.stages.scores import Scores
 from gotd.stages.selected import fetched
 from gotd.transport import Measure
@@ -45,7 +45,6 @@ BUDGETS = 12
 FOLDS = 5
 _MOST = 10_000  # the largest budget, where none is given: a tenth of the pool, from 1000 to so many
 _STRETCH = 3
-_SOLVED_ON = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +134,7 @@ def size(
     if tiers := scored.manifest.get("tiers"):
         short = f"--fine scored a shortlist of {tiers['shortlist']} alone"
         raise SettingsError(f"{scores}: {short}; score the pool with `gotd score {scores}` first")
-    pool = int(scored.manifest["counts"]["scored"])
+    pool = scored.pool
     most = min(pool, max(1000, min(_MOST, pool // 10))) if limit is None else limit
     potential = Potential.load(scored.folder)
     _check(most, budgets, folds, potential)
@@ -145,7 +144,7 @@ def size(
     spent = np.cumsum(tokens)[np.array(counts) - 1].tolist()
     shares = [share_of(mix, warm_up, total) for total in spent]
     points = points_of(documents, potential)
-    weights = masses(documents, potential.settings.get("text_mass", "docs"))
+    weights = masses_as_fitted(documents, potential)
     shortlist = Measure.of(points, weights)
     blend, summary = potential.gradient()
     (start,) = blend.parts
@@ -191,9 +190,8 @@ def _check(most: int, budgets: int, folds: int, potential: Potential) -> None:
 
 def _shortlist(scored: Scores, most: int, dedup: Mode) -> tuple[list[Document], list[int]]:
     """The best documents of some budgets of `most`, without duplicates, and the tokens of each."""
-    pool = int(scored.manifest["counts"]["scored"])
-    ranking = rank(scored.batches, Budget(most, "docs"), pool, seed=0, worst=0, stretch=_STRETCH)
-    found = fetched(scored, ranking.best, Fields(**scored.manifest["settings"]["fields"]))
+    ranking = scored.ranked(Budget(most, "docs"), stretch=_STRETCH)
+    found = fetched(scored, ranking.best)
     twins = Deduplicator(dedup)
     kept = [row for row, document in enumerate(found) if twins.offer(document.id, document.text) is None]
     return [found[row] for row in kept], ranking.best.tokens[kept].tolist()
@@ -222,7 +220,7 @@ def _changes(
     found = []
     for count, share in zip(counts, shares):
         best = _best(shortlist, order, count)
-        added = best.rows(-(-count // _SOLVED_ON))
+        added = best.rows(-(-count // SOLVE_AGAIN_ON))
         found.append(here.toward(Mixture.of(reference, summary, added, share)).value - here.value)
     return found
 
@@ -241,7 +239,7 @@ def _held_out(
     """The mean over the folds of what the choice without a fold does to the objective against it."""
     if not folds:
         return []
-    few = potential.reference.rows(-(-len(potential.reference) // _SOLVED_ON))
+    few = potential.reference.rows(-(-len(potential.reference) // SOLVE_AGAIN_ON))
     total = np.zeros(len(counts))
     for number, (kept, fold) in enumerate(_folds(start.objective.target, folds, seed), start=1):
         progress(f"solving fold {number}", number, 1 + folds)

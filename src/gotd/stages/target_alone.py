@@ -16,10 +16,10 @@ import numpy as np
 from gotd.corpus import Document, Fields, File, Sampled, find, sample
 from gotd.errors import InputError
 from gotd.potential import Potential
-from gotd.selection.budget import Budget, estimated_tokens
+from gotd.selection.budget import Budget
 from gotd.selection.methods.all_target import AllTarget
-from gotd.selection.ranking import Picked, rank
-from gotd.selection.tokens import load_tokenizer
+from gotd.selection.ranking import Picked
+from gotd.selection.tokens import load_tokenizer, token_counts
 from gotd.stages.picking import Beyond, Choice, PickSettings, pick
 from gotd.stages.scores import Scores
 
@@ -36,8 +36,8 @@ def target_alone(
     scores = method.of_target([document.id for document in found.documents])
     order = np.argsort(scores, kind="stable")
     documents = [found.documents[row] for row in order.tolist()]
-    best = _picked(documents, scores[order], scored.manifest["settings"]["tokenizer"])
-    ranking = rank(scored.batches, budget, scored.manifest["counts"]["scored"], seed=seed, worst=0)
+    best = _picked(documents, scores[order], scored.tokenizer)
+    ranking = scored.ranked(budget, seed=seed)
     filled = np.cumsum(best.tokens, dtype=np.int64)
     size = int((filled <= budget.amount).sum()) if budget.unit == "tokens" else ranking.size
     chosen = pick(documents, best.tokens.tolist(), budget, size, how, potential, Beyond())
@@ -63,15 +63,11 @@ def _read(potential: Potential) -> Sampled:
 def _picked(
     documents: Sequence[Document], scores: np.ndarray[Any, np.dtype[np.float32]], tokenizer: dict[str, str] | None
 ) -> Picked:
-    texts = [document.text for document in documents]
-    if tokenizer is None:
-        tokens = np.array([estimated_tokens(text) for text in texts], dtype=np.int32)
-    else:
-        tokens = load_tokenizer(tokenizer["name"]).count(texts)
+    counter = None if tokenizer is None else load_tokenizer(tokenizer["name"])
     return Picked(
         id=[document.id for document in documents],
         score=scores,
-        tokens=tokens,
+        tokens=token_counts([document.text for document in documents], counter),
         file=np.zeros(len(documents), dtype=np.int32),
         position=np.array([document.position for document in documents], dtype=np.int64),
         piece=np.array([document.piece for document in documents], dtype=np.int32),

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,25 +23,25 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from gotd.artifacts import digest, open_artifact, released_by_errors
-from gotd.corpus import Fields, plan
-from gotd.engine import Done, Executor, Progress, run, silent
+from gotd.corpus import plan
+from gotd.engine import Done, Executor, Progress, silent
 from gotd.errors import GotdError, InputError, SettingsError, whole
-from gotd.potential import FILE_NAME, Potential
+from gotd.potential import Potential
+from gotd.potential_file import FILE_NAME
 from gotd.potential_file import identity as identity_of
 from gotd.selection.budget import Budget
 from gotd.selection.kept_share import KeptShare, kept_share
-from gotd.selection.ranking import Picked, Ranking, rank
+from gotd.selection.ranking import PICKED, Picked, Ranking, rank
 from gotd.stages.addresses import write_addresses
-from gotd.stages.arithmetic import arithmetic_for, worker_count
-from gotd.stages.score import on_gpu
-from gotd.stages.scores import NAME, REJECTS, WITHIN, Scores, schema_of
-from gotd.stages.shard_scorer import ShardScorer, forget, own_columns
+from gotd.stages.arithmetic import arithmetic_for
+from gotd.stages.passes import over_shards
+from gotd.stages.scores import NAME, REJECTS, WITHIN, Scores, batches_of, schema_of
+from gotd.stages.shard_scorer import ShardScorer, own_columns
 
 COARSE = "coarse.parquet"
 PROBE = "probe.parquet"
 LEAST_PROBED = 1_000
 LEAST_SHORTLIST = 2
-_COLUMNS = ("id", "score", "tokens", "file", "position", "piece", "checksum")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,6 @@ def refine(
     shortlist: float,
     probe: int | None = None,
     seed: int = 0,
-    tokenizer: str | None = None,
     workers: int | None = None,
     executor: Executor | None = None,
     device: str = "auto",
@@ -125,7 +125,6 @@ def refine(
         shortlist: how many budgets of the best by `coarse` are scored again.
         probe: see `Tiers`.
         seed: of the probe.
-        tokenizer: that of the coarse scores.
         workers, executor, device, progress: see `score`.
     """
     started = time.perf_counter()
@@ -144,46 +143,36 @@ def refine(
     artifact = open_artifact(output, "score", settings, before.manifest["inputs"])
     if artifact.finished is not None:
         return Scores.load(artifact.folder)
-    budget = in_documents(budget, counts["scored"])
-    ranking = rank(
-        before.batches,
-        budget,
-        counts["scored"],
-        seed=seed,
-        worst=0,
-        stretch=shortlist,
-        estimated=tokenizer is None,
-        more=before.more,
-    )
+    budget = in_documents(budget, before.pool)
+    ranking = before.ranked(budget, stretch=shortlist)
+    outside = before.pool - len(ranking.best)
     size = max(ranking.size, LEAST_PROBED) if probe is None else probe
-    probed = _probe(before, ranking.best, counts["scored"] - len(ranking.best), size, seed)
-    fields, wanted = Fields(**asked["fields"]), artifact.folder / "parts" / "wanted"
+    probed = _probe(before, ranking.best, outside, size, seed)
+    wanted = artifact.folder / "parts" / "wanted"
     write_addresses(wanted, before.files, [ranking.best, probed])
     fitted.save(artifact.folder)
     arithmetic = arithmetic_for(fitted, device)
     scorer = ShardScorer(
-        artifact.folder / FILE_NAME,
-        replace(fields, vector_length=fitted.encoder.dim),
-        "skip",
-        None,
-        fitted.settings.get("text_mass", "docs"),
-        device,
-        tokenizer=tokenizer,
+        potential=artifact.folder / FILE_NAME,
+        fields=before.fields,
+        on_error="skip",
+        sources=None,
+        device=device,
+        tokenizer=None if before.tokenizer is None else before.tokenizer["name"],
         wanted=wanted,
         products=None if arithmetic is None else arithmetic.products,
     )
     quarantined = before.manifest["quarantined"]
     gone = {(one["file"], one["start"], one["stop"]) for one in quarantined}
-    shards = [one for one in plan(before.files, fields) if (one.file.path, one.start, one.stop) not in gone]
-    forget()
-    ran = run(
-        shards,
+    shards = [one for one in plan(before.files, before.fields) if (one.file.path, one.start, one.stop) not in gone]
+    ran = over_shards(
         scorer,
+        fitted,
+        shards,
         artifact.folder / "parts",
         digest([artifact.key, quarantined]),
-        workers=worker_count(workers, executor, device, fitted),
+        workers=workers,
         executor=executor,
-        gpu=on_gpu(device, fitted.encoder),
         progress=progress,
     )
     if ran.lost:
@@ -196,7 +185,6 @@ def refine(
         raise InputError("the pool changed while it was scored: documents of the shortlist are gone. Run it again")
     for source, name in ((before.folder / NAME, COARSE), (before.folder / REJECTS, REJECTS)):
         shutil.copyfile(source, artifact.folder / name)
-    outside = counts["scored"] - len(ranking.best)
     seconds = time.perf_counter() - started
     both = before.manifest["seconds"] + seconds
     artifact.finish(
@@ -208,7 +196,7 @@ def refine(
             "sources": before.manifest["sources"],
             "marginal_error": None,
             "polish_steps": before.manifest["polish_steps"],  # of the coarse potential: the fine one sees no whole pool
-            **({} if arithmetic is None else {"arithmetic": arithmetic.told()}),
+            **({} if arithmetic is None else {"arithmetic": asdict(arithmetic)}),
             "turns": None,
             "tiers": {"budget": str(budget), **asdict(_kept(artifact.folder, budget, outside))},
             "seconds": both,
@@ -230,14 +218,14 @@ def of_whole_pool(ranking: Ranking, scored: Scores, seed: int) -> Ranking:
         return ranking
     told, probe = scored.manifest["tiers"], pq.read_table(scored.folder / PROBE)
     pool = told["shortlist"] + told["outside"]
-    drawn = rank(_reader(scored.folder / COARSE), Budget(ranking.size, "docs"), pool, seed=seed, worst=0)
+    drawn = rank(partial(batches_of, scored.folder / COARSE), Budget(ranking.size, "docs"), pool, seed=seed, worst=0)
     if not len(probe):
         return replace(ranking, random=drawn.random, pool=pool)
     found = probe["score"].to_numpy()
     last = np.argsort(-found, kind="stable")[: len(ranking.worst)]
     # The shortlist is known, the probe stands for the rest.
     mean = (ranking.mean * ranking.pool + float(found.mean()) * told["outside"]) / pool
-    return replace(ranking, random=drawn.random, worst=_picked(probe.take(pa.array(last))), mean=mean, pool=pool)
+    return replace(ranking, random=drawn.random, worst=Picked.of(probe.take(pa.array(last))), mean=mean, pool=pool)
 
 
 def _probe(before: Scores, best: Picked, outside: int, size: int, seed: int) -> Picked:
@@ -250,7 +238,7 @@ def _probe(before: Scores, best: Picked, outside: int, size: int, seed: int) -> 
     drawn = np.sort(np.random.default_rng([seed, 1]).choice(outside, min(size, outside), replace=False))
     limit = best.score[-1]
     ties, seen, parts = int((best.score == limit).sum()), 0, []
-    for batch in before.batches(_COLUMNS):
+    for batch in before.batches(PICKED):
         score = batch["score"].to_numpy()
         tied = np.flatnonzero(score == limit)
         inside = score < limit
@@ -260,7 +248,7 @@ def _probe(before: Scores, best: Picked, outside: int, size: int, seed: int) -> 
         first, last = np.searchsorted(drawn, (seen, seen + len(rows)))
         parts.append(pa.Table.from_batches([batch]).take(pa.array(rows[drawn[first:last] - seen])))
         seen += len(rows)
-    return _picked(pa.concat_tables(parts))
+    return Picked.of(pa.concat_tables(parts))
 
 
 def _split(done: Sequence[Done], before: Scores, folder: Path, probed: Picked, own: Sequence[str]) -> tuple[int, int]:
@@ -288,20 +276,5 @@ def _split(done: Sequence[Done], before: Scores, folder: Path, probed: Picked, o
 def _kept(folder: Path, budget: Budget, outside: int) -> KeptShare:
     """What share of the best by the dear encoder the shortlist holds, by the probe of the rest."""
     shortlist, probe = (pq.read_table(folder / name)["score"].to_numpy() for name in (NAME, PROBE))
-    best = rank(_reader(folder / NAME), budget, len(shortlist), seed=0, worst=0).size
+    best = rank(partial(batches_of, folder / NAME), budget, len(shortlist), seed=0, worst=0).size
     return kept_share(shortlist, probe, outside, best)
-
-
-def _reader(path: Path) -> Callable[[list[str]], Iterator[pa.RecordBatch]]:
-    """What reads some columns of a table, a bounded number of rows at a time."""
-
-    def batches(columns: list[str]) -> Iterator[pa.RecordBatch]:
-        with pq.ParquetFile(path) as file:
-            yield from file.iter_batches(batch_size=1 << 16, columns=columns)
-
-    return batches
-
-
-def _picked(rows: pa.Table) -> Picked:
-    """Rows of a table of scores as picked ones."""
-    return Picked(rows["id"].to_pylist(), *(rows[name].to_numpy() for name in _COLUMNS[1:]))

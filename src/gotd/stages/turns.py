@@ -50,12 +50,7 @@ def take_turns(potential: Potential, done: Sequence[Done], gone: NDArray[np.int6
 
 def told(taken: Taken) -> dict[str, Any]:
     """What a manifest says of the turns."""
-    return {
-        "taken": len(taken.rows),
-        "exact": taken.exact,
-        "length": taken.length,
-        "advice": taken.advice,
-    }
+    return {"taken": len(taken.rows), "exact": taken.exact, "length": taken.length, "advice": taken.advice}
 
 
 class TurnScores:

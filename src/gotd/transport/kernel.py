@@ -59,9 +59,6 @@ class Kernel:
         if passes > 1 and kept_bytes <= (_CACHE_BYTES_GPU if x.is_cuda else CACHE_BYTES):
             self._kept = self._products(kept_type)
 
-    def __len__(self) -> int:
-        return len(self.x)
-
     def every(self, step: int) -> Kernel:
         """This kernel on every `step`-th row; what is kept is shared."""
         if step == 1:

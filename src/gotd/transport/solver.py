@@ -66,11 +66,7 @@ class Solution:
 
 
 def solve(
-    problem: Problem,
-    *,
-    tolerance: float = TOLERANCE,
-    max_passes: int = MAX_PASSES,
-    init: Tensor | None = None,
+    problem: Problem, *, tolerance: float = TOLERANCE, max_passes: int = MAX_PASSES, init: Tensor | None = None
 ) -> Solution:
     """The potentials of entropic transport between the two measures of `problem`.
 

@@ -22,8 +22,6 @@ from gotd.selection.methods.draws import below_one, uniform
 from gotd.selection.methods.options import read_options
 from gotd.selection.methods.protocol import Batch, Samples
 
-OPTIONS: dict[str, Any] = {}
-
 
 @dataclass(frozen=True, slots=True)
 class AllTarget:
@@ -49,12 +47,10 @@ class AllTarget:
 
 def checked(options: Mapping[str, Any]) -> dict[str, Any]:
     """No options."""
-    return read_options(AllTarget.name, options, OPTIONS)
+    return read_options(AllTarget.name, options, {})
 
 
 def fit(samples: Samples, seed: int, options: Mapping[str, Any]) -> AllTarget:
-    """With the options that `checked` knows."""
-    checked(options)
     return AllTarget(seed)
 
 

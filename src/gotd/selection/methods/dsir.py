@@ -89,13 +89,12 @@ def checked(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def fit(samples: Samples, seed: int, options: Mapping[str, Any]) -> DSIR:
-    """With the options that `checked` knows."""
-    chosen = checked(options)
-    buckets = int(chosen["buckets"])
+    """With options that `checked` has read."""
+    buckets = options["buckets"]
     target = _pooled(samples, buckets)
     reference = _shares(samples.reference_texts, buckets, "reference")
     ratio = np.log(target + _FLOOR) - np.log(reference + _FLOOR)
-    return DSIR(torch.from_numpy(ratio), seed, chosen["noise"])
+    return DSIR(torch.from_numpy(ratio), seed, options["noise"])
 
 
 def restore(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> DSIR:

@@ -185,20 +185,19 @@ def checked(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def fit(samples: Samples, seed: int, options: Mapping[str, Any]) -> KnnKde:
-    """With the options that `checked` knows."""
-    chosen = checked(options)
+    """With options that `checked` has read."""
     reference, texts = samples.reference, samples.reference_texts
     if len(texts) != len(reference):
         raise InputError(f"knn-kde: {len(texts)} texts for {len(reference)} points of the reference; wanted one each")
-    pool = chosen["pool"] or len(reference)
-    drawn = np.sort(np.random.default_rng(seed).permutation(len(reference))[: chosen["sample"]])
+    pool = options["pool"] or len(reference)
+    drawn = np.sort(np.random.default_rng(seed).permutation(len(reference))[: options["sample"]])
     few = Measure.of(reference.points[torch.from_numpy(drawn)], reference.weights[torch.from_numpy(drawn)])
-    density = Density.of(few, [texts[i] for i in drawn.tolist()], chosen["sigma"], pool)
+    density = Density.of(few, [texts[i] for i in drawn.tolist()], options["sigma"], pool)
     held = samples.target.weights > 0
     targets, mass = samples.target.points[held].float(), samples.target.weights[held].float()
-    tolerance = (1 - chosen["alpha"]) * chosen["c"] / chosen["alpha"]
+    tolerance = (1 - options["alpha"]) * options["c"] / options["alpha"]
     neighbours, radii = _radii(targets, mass, reference, texts, density, tolerance)
-    return KnnKde(targets, mass, radii, neighbours, density, seed, chosen["noise"])
+    return KnnKde(targets, mass, radii, neighbours, density, seed, options["noise"])
 
 
 def restore(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> KnnKde:

@@ -91,14 +91,12 @@ def checked(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def fit(samples: Samples, seed: int, options: Mapping[str, Any]) -> LinearMMD | GaussianMMD:
-    """With the options that `checked` knows."""
-    chosen = checked(options)
-    kernel = chosen["kernel"]
+    """With options that `checked` has read."""
     reference, target = samples.reference, samples.target
-    if kernel == "linear":
+    if options["kernel"] == "linear":
         means = [side.weights.double() @ side.points.double() for side in (reference, target)]
         return LinearMMD((means[0] - means[1]).float())
-    reference = _drawn(reference, chosen["sample"], seed)
+    reference = _drawn(reference, options["sample"], seed)
     points = torch.cat([reference.points, target.points]).float()
     signed = torch.cat([reference.weights, -target.weights]).float()
     return GaussianMMD(points, signed, _median_distance(points, seed))

@@ -60,9 +60,8 @@ def checked(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def fit(samples: Samples, seed: int, options: Mapping[str, Any]) -> Nearest:
-    """With the options that `checked` knows."""
-    kind = checked(options)["kind"]
-    target = samples.target
+    """With options that `checked` has read."""
+    kind, target = options["kind"], samples.target
     if kind == "mean":
         mean = target.weights.double() @ target.points.double()
         return Nearest(kind, mean.float()[None])

@@ -70,7 +70,7 @@ def fit_method(
     """
     module = import_module(f"gotd.selection.methods.{_home(name)}")
     samples = Samples(reference_texts, target_texts, reference, target, pool, target_parts)
-    method: Method = module.fit(samples, seed, options or {})
+    method: Method = module.fit(samples, seed, module.checked(options or {}))
     return method
 
 

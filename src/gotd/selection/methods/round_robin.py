@@ -81,10 +81,9 @@ def checked(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def fit(samples: Samples, seed: int, options: Mapping[str, Any]) -> RoundRobin:
-    """With the options that `checked` knows."""
-    length = int(checked(options)["length"])
+    """With options that `checked` has read."""
     targets = samples.target.points[samples.target.weights > 0].float()
-    length = length or max(_SHORTEST, _ENTRIES // len(targets))
+    length = options["length"] or max(_SHORTEST, _ENTRIES // len(targets))
     reference = samples.reference.points
     # Of the sample, what stands for `length` documents of the pool, and some more: few are a poor measure.
     within = int(_SLACK * length * len(reference) / max(samples.pool, len(reference))) + 8

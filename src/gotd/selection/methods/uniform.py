@@ -21,7 +21,6 @@ from gotd.selection.methods.options import read_options
 from gotd.selection.methods.protocol import Batch, Samples
 
 PURPOSE = "gotd-random"
-OPTIONS: dict[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +43,10 @@ class Uniform:
 
 def checked(options: Mapping[str, Any]) -> dict[str, Any]:
     """No options."""
-    return read_options(Uniform.name, options, OPTIONS)
+    return read_options(Uniform.name, options, {})
 
 
 def fit(samples: Samples, seed: int, options: Mapping[str, Any]) -> Uniform:
-    """With the options that `checked` knows."""
-    checked(options)
     return Uniform(seed)
 
 
