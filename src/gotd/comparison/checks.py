@@ -23,6 +23,7 @@ from gotd.comparison.plan import Plan, fields_of, plan, targets_of, warm_recipe
 from gotd.corpus import Fields, find
 from gotd.corpus.sampling import share_of_rows
 from gotd.dry_run.sizes import look
+from gotd.encoder_folders import encoder_for
 from gotd.errors import SettingsError
 from gotd.evaluation.likelihood import check_causal, start_token
 from gotd.evaluation.perplexity import cut_of
@@ -31,7 +32,6 @@ from gotd.evaluation.tasks import check_tasks
 from gotd.evaluation.templates import load_template
 from gotd.evaluation.toxicity import prompt_room
 from gotd.evaluation.zero_shot import read_prompts
-from gotd.potential import encoder_for
 from gotd.selection.budget import Budget, estimated_tokens
 from gotd.stages.targets import Target, aims, check_aims
 from gotd.training.documents import check_dev, inputs_of, texts_of

@@ -14,9 +14,9 @@ from typing import Any
 from gotd.artifacts import digest
 from gotd.comparison.config import LM_EVAL, NONE, Config, Task
 from gotd.corpus import Fields, find, sample
+from gotd.encoder_folders import encoder_files, encoder_folder
 from gotd.errors import SettingsError
 from gotd.evaluation.tasks import task_files
-from gotd.potential import encoder_files, encoder_folder
 from gotd.selection.budget import Budget
 from gotd.stages.targets import Target
 from gotd.training.documents import inputs_of, texts_of
