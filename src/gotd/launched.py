@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import time
+from pathlib import Path
 
 
 def processes() -> int:
@@ -13,3 +16,11 @@ def processes() -> int:
 def speaks() -> bool:
     """Whether this is the one of them that shows progress and results."""
     return processes() == 1 or os.environ.get("RANK", "0") == "0"
+
+
+def tell_launcher(message: str) -> None:
+    """Leave the message where torchrun looks for it: the last of its report, which is long, then says it again."""
+    path = os.environ.get("TORCHELASTIC_ERROR_FILE")
+    if path and "LOCAL_RANK" in os.environ:
+        told = {"message": message, "extraInfo": {"timestamp": str(int(time.time()))}}
+        Path(path).write_text(json.dumps({"message": told}), encoding="utf-8")

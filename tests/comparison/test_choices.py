@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from gotd.artifacts import load_manifest
 from gotd.comparison import Config
@@ -53,7 +55,10 @@ def test_another_row_may_embed_a_pool_of_which_the_embedding_was_stopped(small: 
         Choices(planned, tmp_path, stop)(cells["gotd"])
     assert not list(tmp_path.glob("vectors-*/manifest.json"))
     assert Choices(planned, tmp_path)(cells["nearest"]).documents == 12
-    assert len(list(tmp_path.glob("vectors-*/manifest.json"))) == 1
+    [made] = tmp_path.glob("vectors-*/manifest.json")
+    assert len(list(tmp_path.glob("vectors-*"))) == 2
+    Choices(planned, tmp_path).sweep()
+    assert list(tmp_path.glob("vectors-*")) == [made.parent]
 
 
 def test_test_texts_that_are_read_from_another_field_are_looked_for_anew(
@@ -81,3 +86,22 @@ def test_a_small_share_of_few_texts_does_what_is_foretold(
     found = foretold(Potential.load(selector), [text(seed, True) for seed in range(3)])
     assert found["predicted"] > 0
     assert found["solved"] == pytest.approx(found["predicted"], rel=0.02)
+
+
+def test_an_encoder_that_was_tuned_again_chooses_anew(small: Config, mlm: Path, tmp_path: Path) -> None:
+    """In the same folder: what the first one scored is not what the second would."""
+    shutil.copytree(mlm, tmp_path / "encoder")
+    config = replace(
+        small, methods={"random": {}, "gotd": {"encoder": "lsa"}}, select={"encoder": f"{tmp_path}/encoder"}
+    )
+
+    def keys() -> list[str]:
+        planned = plan(config)
+        return [Choices(planned, tmp_path).key(cell) for cell in planned.cells]
+
+    before = keys()
+    assert keys() == before
+    weights = {name: value + 1 for name, value in load_file(mlm / "model.safetensors").items()}
+    save_file(weights, tmp_path / "encoder" / "model.safetensors", metadata={"format": "pt"})
+    after = keys()
+    assert [one == other for one, other in zip(before, after)] == [False, True, False, True]

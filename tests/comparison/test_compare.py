@@ -18,6 +18,7 @@ from gotd.artifacts import open_artifact
 from gotd.cli import main
 from gotd.comparison import Comparison, Config, Task, compare
 from gotd.comparison.cells import Runner, items_of
+from gotd.comparison.choices import Choices
 from gotd.comparison.plan import plan
 from gotd.comparison.statistics import plain
 from gotd.errors import ArtifactError, SettingsError
@@ -123,6 +124,62 @@ def test_a_killed_comparison_goes_on_to_the_same_figures(compared: Comparison, s
         assert cell["figures"] == cells(compared)[key]["figures"], key
 
 
+def test_what_killed_cells_left_is_swept(small: Config, tmp_path: Path) -> None:
+    """Stopped within a warm-up, then gone on with at another rate: nobody goes on from the model of the first."""
+    asked = replace(small, methods={"random": {}, "gotd": {}}, seeds=(0,))
+
+    def stop(stage: str, done: int, total: int) -> None:
+        if stage == "2/2 warming up" and done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        compare(asked, tmp_path, progress=stop)
+    [dead] = (tmp_path / "work").iterdir()
+    half = tmp_path / "cells" / "a-row-that-was-judged-halfway"
+    half.mkdir()
+    stages = []
+    compare(asked, tmp_path, progress=lambda stage, *_: stages.append(dead.exists()))
+    assert stages[0]  # the same again goes on from it
+    assert not list((tmp_path / "work").iterdir())
+    assert not half.exists()
+    with pytest.raises(KeyboardInterrupt):
+        compare(replace(asked, seeds=(1,)), tmp_path, progress=stop)
+    changed = replace(asked, seeds=(1,), warmup={**small.warmup, "lr": 5e-3})
+    found = compare(changed, tmp_path)
+    assert not list((tmp_path / "work").iterdir())
+    assert [cell["seed"] for cell in found.results.cells] == [1, 1]
+    assert len(list((tmp_path / "cells").iterdir())) == 4  # the figures of the first seed stay
+
+
+def test_models_that_are_kept_are_not_swept(small: Config, tmp_path: Path) -> None:
+    """A finished model of another rate was asked for; one that was stopped is of no use to anybody."""
+    asked = replace(small, methods={"random": {}}, seeds=(0,), keep_models=True)
+    compare(asked, tmp_path)
+    [kept] = (tmp_path / "work").iterdir()
+    dead = tmp_path / "work" / "warm-0123456789abcdef"
+    (dead / "checkpoints").mkdir(parents=True)
+    compare(replace(asked, warmup={**small.warmup, "lr": 5e-3}), tmp_path)
+    assert (kept / "model.safetensors").exists()
+    assert len(list((tmp_path / "work").iterdir())) == 2
+    assert not dead.exists()
+
+
+def test_another_field_of_the_reference_is_another_figure_of_the_untrained_model(
+    small: Config, lines: Any, text: Any, tmp_path: Path
+) -> None:
+    """`utility` reads the field that the candidates' texts are in; the row `none` has no other trace of it."""
+    texts = [{"text": text(i, False, 9), "body": text(i, True, 9), "id": str(i)} for i in range(60)]
+    both = (lines("both.jsonl", texts),)
+    task = replace(small.tasks[0], evaluate={"utility": {}})
+    other = (lines("both-too.jsonl", [*texts, texts[0]]),)
+    rows = {"none": {}, "random": {}}
+    asked = replace(small, candidates=both, reference=other, tasks=(task,), methods=rows, seeds=(0,))
+    work = plan(asked)
+    before = [Runner(work, tmp_path).key(cell) for cell in work.cells]
+    after = [Runner(plan(replace(asked, text_field="body")), tmp_path).key(cell) for cell in work.cells]
+    assert len({*before, *after}) == 4
+
+
 def test_a_row_that_is_added_costs_its_own_cells_alone(compared: Comparison, small: Config, tmp_path: Path) -> None:
     out = tmp_path / "out"
     few = {"none": {}, "random": {}}
@@ -178,10 +235,9 @@ def test_another_folder_is_refused(selected: Path, small: Config) -> None:
 
 
 def test_an_error_names_its_cell(small: Config, tmp_path: Path) -> None:
-    """And leaves what is done; here the warm-up is asked for a window that the model has not."""
-    bad = replace(small, methods={"random": {}}, seeds=(0,), warmup={**small.warmup, "window": 128})
-    with pytest.raises(SettingsError, match=r"cell rare-random-12docs-seed0-\w+: window is 128 tokens, and the model"):
-        compare(bad, tmp_path / "out")
+    """Of what nobody knows before: the first document that is drawn is longer than the budget."""
+    with pytest.raises(SettingsError, match=r"cell rare-random-1tokens-seed0-\w+: the budget is 1tokens, less than"):
+        compare(replace(small, methods={"random": {}}, seeds=(0,), budgets=("1tokens",)), tmp_path / "out")
 
 
 def test_the_dry_run_writes_nothing_and_knows_what_is_left(compared: Comparison, small: Config, tmp_path: Path) -> None:
@@ -247,6 +303,26 @@ def test_a_candidate_that_gives_the_test_away_is_rejected(small: Config, lines: 
     rejects = [orjson.loads(line) for line in (scores / "rejects.jsonl").read_bytes().splitlines()]
     assert [(Path(row["file"]).name, row["row"]) for row in rejects] == [("copied.jsonl", row) for row in (1, 2, 3)]
     assert found.manifest["contamination"] is True
+
+
+def test_so_is_one_that_gives_away_what_an_evaluation_has_of_its_own(
+    small: Config, lines: Any, text: Any, tmp_path: Path
+) -> None:
+    """With a test beside it; what is forgotten is measured on text like that of the pool, which may well hold it."""
+    of = {name: text(8300 + i, True, 30) for i, name in enumerate(("perplexity", "zero-shot", "utility"))}
+    data = {name: (lines(f"own-{name}.jsonl", [{"text": said, "label": 0}]),) for name, said in of.items()}
+    template = tmp_path / "template.json"
+    labels = [{"names": [str(i)], "word": f" common{i}"} for i in (0, 1)]
+    template.write_bytes(orjson.dumps({"prompts": ["{text} is"], "labels": labels}))
+    evaluate = {name: {"data": files} for name, files in data.items()}
+    evaluate["zero-shot"] |= {"template": str(template)}
+    task = replace(small.tasks[0], evaluate=evaluate)
+    pool = (*small.candidates, lines("leaks.jsonl", [{"text": f"so {said} it goes"} for said in of.values()]))
+    asked = plan(replace(small, tasks=(task,), candidates=pool, methods={"random": {}}, seeds=(0,)))
+    Choices(asked, tmp_path / "selections")(asked.cells[0])
+    [scores] = (tmp_path / "selections").glob("scores-*")
+    rejects = [orjson.loads(line) for line in (scores / "rejects.jsonl").read_bytes().splitlines()]
+    assert [(Path(row["file"]).name, row["row"]) for row in rejects] == [("leaks.jsonl", row) for row in (1, 2)]
 
 
 def test_models_are_kept_where_asked(small: Config, tmp_path: Path) -> None:

@@ -110,7 +110,7 @@ def test_faults_are_named_with_their_line(edit: str, tmp_path: Path) -> None:
         ("seeds: [0, 7]", "seeds: [0, 7, 7]", "c.yaml:4: seeds: seeds names one twice, 7; drop one of both"),
         ("seeds: [0, 7]", "seeds: []", "no seeds to compare; name one or more"),
         ("5%]", "many]", 'c.yaml:3: budgets: budget is "many"'),
-        ("seeds: [0, 7]", "seeds: [0, -7]", "c.yaml:4: seeds: found -7, wanted whole numbers from 0 on"),
+        ("seeds: [0, 7]", "seeds: [0, -7]", "c.yaml:4: seeds: found -7, wanted whole numbers from 0 to 2**32"),
         ("model: gpt2\n", "", "no model; wanted model, candidates, budgets, methods and tasks"),
         ("    test: held.jsonl\n", "", "c.yaml:21: task second: perplexity has no data; name a held-out `test`"),
         ("    label_field: label\n", "", "task first: classify judges stage II; name `train` and `label_field`"),

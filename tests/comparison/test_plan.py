@@ -12,9 +12,9 @@ import orjson
 import pytest
 
 from gotd.comparison import Config
-from gotd.comparison.choices import check_rows, rule
+from gotd.comparison.choices import rule
 from gotd.comparison.plan import Plan, cells_of, plan, tokens_of
-from gotd.errors import InputError, SettingsError
+from gotd.errors import SettingsError
 
 
 def test_a_seed_at_a_time_and_every_cell_once(small: Config) -> None:
@@ -73,8 +73,10 @@ def test_other_data_that_judge_choose_nothing_either(small: Config, tmp_path: Pa
     with pytest.raises(SettingsError, match="one of the candidates files too"):
         plan(pool)
     avoided = replace(small, methods={"random": {}, "gotd": {"avoid": task.test}})
-    with pytest.raises(SettingsError, match="one of the gotd: avoid files too"):
-        plan(avoided)
+    everywhere = replace(small, methods={"gotd": {}}, baseline="gotd", select={"avoid": task.test})
+    for config in (avoided, everywhere):
+        with pytest.raises(SettingsError, match="one of the gotd: avoid files too"):
+            plan(config)
 
 
 def test_what_is_replayed_measures_nothing(small: Config, lines: Any) -> None:
@@ -104,48 +106,3 @@ def test_settings_reach_their_stages(small: Config) -> None:
     assert (found.pick.rounds, found.keep, found.scoring) == (3, 4, {"polish": 1})
     drawn = [rule(replace(small, methods={"random": {}, "in": {"method": "in-domain"}}), "in", seed) for seed in (0, 5)]
     assert [(one.fit.method, one.keep, one.fit.seed) for one in drawn] == [("random", 3, 0), ("random", 3, 5)]
-
-
-@pytest.mark.parametrize(
-    ("row", "said"),
-    [
-        ({"method": "random", "rounds": 3}, "3 rounds go down the gradient, which method random has not"),
-        ({"method": "gotd", "reg": -1.0}, "reg is -1.0; wanted a positive fraction"),
-        ({"method": "nearest", "method_options": {"kynd": "mean"}}, "kynd"),
-    ],
-)
-def test_rows_are_checked_before_any_work(small: Config, row: dict[str, Any], said: str) -> None:
-    with pytest.raises(SettingsError, match=said):
-        check_rows(replace(small, methods={"random": {}, "bad": row}))
-
-
-@pytest.mark.parametrize(
-    ("stage", "given", "said"),
-    [
-        ("warmup", {"replay": "10%"}, "warmup: replay mixes in .*; name a reference, or drop replay"),
-        ("warmup", {"replay": "many"}, 'replay is "many"'),
-        ("warmup", {"preset": "paper-bert"}, "preset paper-bert is for masked models, and this one is causal"),
-        ("finetune", {"lr": -1.0}, "lr is -1.0; wanted a learning rate above 0"),
-        ("finetune", {"best_by": "f1"}, 'finetune: best_by is "f1"; wanted macro_f1'),
-        ("finetune", {"max_train": "many"}, 'max-train is "many"'),
-    ],
-)
-def test_stages_are_checked_before_any_work(small: Config, stage: str, given: dict[str, Any], said: str) -> None:
-    with pytest.raises(SettingsError, match=said):
-        plan(replace(small, **{stage: {**getattr(small, stage), **given}}))
-
-
-def test_labels_are_checked_before_any_training(small: Config, lines: Any) -> None:
-    task = small.tasks[0]
-    train = (lines("l-train.jsonl", [{"text": f"common{i}", "label": i % 2} for i in range(8)]),)
-    test = (lines("l-test.jsonl", [{"text": f"common{i}", "label": i % 3} for i in range(10, 16)]),)
-    bad = replace(task, train=train, test=test, label_field="label", evaluate={"classify": {}})
-    with pytest.raises(
-        InputError, match="the test data of task rare has 2 examples of class '2'; the training data has"
-    ):
-        plan(replace(small, tasks=(bad,)))
-    shot = replace(task, evaluate={"zero-shot": {"template": "agnws"}})
-    with pytest.raises(SettingsError, match='no template "agnws"'):
-        plan(replace(small, tasks=(shot,)))
-    with pytest.raises(SettingsError, match="zero-shot has no template"):
-        replace(task, evaluate={"zero-shot": {}})

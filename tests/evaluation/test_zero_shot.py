@@ -14,8 +14,9 @@ import torch
 from commands import done
 
 from gotd.errors import InputError, SettingsError
-from gotd.evaluation.templates import SHIPPED, load_template
-from gotd.evaluation.zero_shot import _blank, guessed, zero_shot
+from gotd.evaluation.templates import SHIPPED, Template, load_template
+from gotd.evaluation.zero_shot import _blank, _rows, guessed, zero_shot
+from gotd.training.models import load_tokenizer
 
 TEMPLATE = {
     "prompts": ["{text} is", "Of {text}:"],
@@ -109,6 +110,16 @@ def test_the_score_is_the_mean_over_prompts_of_the_models_own_likelihood(gpt: Pa
             scores.append(sum(values) / 2)
         predicted.append(max((0, 1), key=lambda c: scores[c]))
     assert found.predicted[0].tolist() == predicted
+
+
+def test_a_blank_that_is_joined_to_the_word_is_scored_with_it(gpt: Path) -> None:
+    """Nothing that the tokenizer makes of the word's first letters is left out, wherever the blank was written."""
+    tokenizer = load_tokenizer(str(gpt))
+
+    def rows(prompt: str, *words: str) -> Any:
+        return _rows([[prompt]], Template("t", ["{text}"], ["0", "1"], {"0": 0, "1": 1}, list(words)), tokenizer, 64)
+
+    assert rows("common1 ", "rare1", "common23") == rows("common1", " rare1", " common23")
 
 
 def test_a_prompt_that_is_too_long_loses_its_beginning(

@@ -112,6 +112,13 @@ def test_a_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
     with pytest.raises(SettingsError, match="device mps: this torch finds no MPS"):
         resolve_device("mps")
+    # torch knows these, and gotd runs on none of them.
+    for name in ("meta", "xpu", "vulkan", "nonsense", ""):
+        with pytest.raises(SettingsError, match=f'no device "{name}". Pass auto, cpu, cuda, cuda:1 or mps'):
+            resolve_device(name)
+    with pytest.raises(SettingsError, match="device cpu:7: there is one cpu alone"):
+        resolve_device("cpu:7")
+    assert resolve_device("cpu:0").type == "cpu"
 
 
 def test_bfloat16_wants_units_for_it(monkeypatch: pytest.MonkeyPatch) -> None:

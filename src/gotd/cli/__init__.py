@@ -12,7 +12,7 @@ from gotd.cli import choosing, comparing, evaluating, exporting, health, reporti
 from gotd.cli.config import configurable
 from gotd.durable import refusal
 from gotd.errors import FailedElsewhere, GotdError
-from gotd.launched import speaks
+from gotd.launched import speaks, tell_launcher
 
 
 class _Manners(click.Group):
@@ -25,6 +25,7 @@ class _Manners(click.Group):
             context.exit(1)
         except GotdError as error:
             click.echo(f"gotd: {_one_line(str(error))}", err=True)
+            tell_launcher(f"gotd: {_one_line(str(error))}")
             context.exit(1)
         except Exception as error:
             # Anywhere a stage writes, a disk may be full; what is no such thing keeps its traceback.

@@ -21,7 +21,9 @@ window = click.option("--window", type=click.IntRange(8), help="Tokens at once. 
 stride = click.option(
     "--stride", type=click.IntRange(1), help="Tokens that windows of a long text move on.  [default: half]"
 )
-seed = click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of samples and resamples.")
+seed = click.option(
+    "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Of samples and resamples."
+)
 
 OF_TEMPLATE = ("data", "template", "label_field", "normalise", "seed")
 OF_TASK = ("task", "task_folder", "limit", "shots")

@@ -72,6 +72,14 @@ def gathered(given: dict[str, Any]) -> dict[str, Any]:
     return given
 
 
+def _wants(given: dict[str, Any], **needed: str) -> None:
+    """Refuse flags that say nothing without another."""
+    for name, other in needed.items():
+        if given[name] is not None and not given[other]:
+            flags = [f"--{flag.replace('_', '-')}" for flag in (name, other)]
+            raise click.UsageError("{} wants {}".format(*flags))
+
+
 def _tell(found: TrainedModel, as_json: bool, show: Callable[[TrainedModel], None]) -> None:
     """What came of it, once: of several processes that trained together one speaks."""
     from gotd.training.together import leave
@@ -99,6 +107,7 @@ def warmup(as_json: bool, **given: Any) -> None:
     from gotd.training.display import show_warmup
     from gotd.training.warmup import warmup
 
+    _wants(given, patience="target", target_text_field="target")
     given |= {name: list(given[name]) or None for name in ("data", "target", "reference")}
     with progress_bar() as progress:
         found = warmup(progress=progress, **gathered(given))
@@ -117,9 +126,7 @@ def warmup(as_json: bool, **given: Any) -> None:
 @click.option(
     "--best-by",
     type=click.Choice(["macro_f1", "micro_f1", "accuracy", "mcc", "loss"]),
-    default="macro_f1",
-    show_default=True,
-    help="The figure on --dev that chooses.",
+    help="The figure on --dev that chooses, of classes.  [default: macro_f1]",
 )
 @opt.chain(lora, learning("2e-5; 2e-4 with --lora", "10; 3 without labels", "16"))
 @opt.chain(memory, device_and_seed, text_field, opt.overwrite, opt.json)
@@ -129,10 +136,13 @@ def finetune(as_json: bool, **given: Any) -> None:
     from gotd.training.display import show_finetune
     from gotd.training.finetune import finetune
 
+    _wants(given, best_by="label_field")
     given |= {"train": list(given["train"]), "dev": list(given["dev"]) or None}
     text = given["text_field"]
     given = gathered(given)
     del given["fields"]
+    if given["best_by"] is None:
+        del given["best_by"]
     with progress_bar() as progress:
         found = finetune(text_field=text, progress=progress, **given)
     _tell(found, as_json, show_finetune)
@@ -152,6 +162,7 @@ def tune_encoder(as_json: bool, **given: Any) -> None:
     from gotd.training.display import show_encoder
     from gotd.training.encoder import tune_encoder
 
+    _wants(given, patience="label_field")
     given |= {"train": list(given["train"]), "dev": list(given["dev"]) or None}
     text = given["text_field"]
     given = gathered(given)

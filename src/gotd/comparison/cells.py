@@ -16,15 +16,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gotd.artifacts import digest, read_json, write_json
+from gotd.artifacts import MANIFEST, digest, read_json, write_json
 from gotd.comparison.choices import Choice, Choices
-from gotd.comparison.config import NONE, Config, Task
+from gotd.comparison.config import NONE, Config, Task, placed
 from gotd.comparison.measures import Subject, measured
 from gotd.comparison.plan import Cell, Plan, fields_of
 from gotd.comparison.statistics import plain
 from gotd.corpus import Fields
 from gotd.engine import Progress, silent
-from gotd.errors import ArtifactError, InputError, SettingsError
 from gotd.training.finetune import finetune
 from gotd.training.models import model_inputs
 from gotd.training.settings import Machine
@@ -70,6 +69,8 @@ class Runner:
         warm = None
         if config.method(cell.row) != NONE:
             warm = [self.choices.key(cell), self.plan.tokens[str(cell.budget)], config.warmup]
+        elif "utility" in task.evaluate and config.text_field is not None:
+            mine["text field"] = [config.text_field]  # of all others the choice depends on it
         if config.warmup.get("replay") or "utility" in task.evaluate:
             mine["reference"] = self.plan.digests.get("reference", [])
         return digest([asdict(cell), self._start(), warm, config.finetune if task.train else None, asdict(task), mine])
@@ -96,14 +97,30 @@ class Runner:
         others = [other for other in self.plan.cells if other.seed == cell.seed and other != cell]
         return any(self.warm_key(other) == self.warm_key(cell) and self.done(other) is None for other in others)
 
+    def _models(self, cell: Cell) -> tuple[Path, Path]:
+        """The folders of the models of a cell: after the warm-up, and after stage II."""
+        work = self.folder / "work"
+        return work / f"warm-{self.warm_key(cell)}", work / f"{cell.name}-{self.key(cell)}"
+
+    def sweep(self) -> None:
+        """Remove what killed runs left and no cell goes on from. Only a run that holds the folder may ask for it."""
+        config = self.plan.config
+        wanted = {path for cell in self.plan.cells if self.done(cell) is None for path in self._models(cell)}
+        for path in filter(Path.is_dir, (self.folder / "work").glob("*")):
+            if path not in wanted and not (config.keep_models and any(path.rglob(MANIFEST))):
+                shutil.rmtree(path)
+        for path in filter(Path.is_dir, (self.folder / "cells").glob("*")):
+            if not (path / DONE).exists():
+                shutil.rmtree(path)
+        self.choices.sweep()
+
     def run(self, cell: Cell) -> dict[str, Any]:
         """Do the work of a cell; what was done of it before is not done again."""
         started = time.perf_counter()
         config, task = self.plan.config, self.plan.config.task(cell.task)
-        folder, work = self.folder / "cells" / cell.name, self.folder / "work" / f"{cell.name}-{self.key(cell)}"
-        try:
+        folder, (warm, work) = self.folder / "cells" / cell.name, self._models(cell)
+        with placed(f"cell {cell.name}"):
             choice = None if config.method(cell.row) == NONE else self.choices(cell)
-            warm = self.folder / "work" / f"warm-{self.warm_key(cell)}"
             model, tokens = self._warmed(cell, choice, warm)
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
@@ -111,8 +128,6 @@ class Runner:
             if task.train:
                 model = self._tuned(cell, task, model, work)
                 figures += self._judged(cell, task, model, TUNED, folder)
-        except (InputError, SettingsError, ArtifactError) as error:
-            raise type(error)(f"cell {cell.name}: {error}") from error
         told = {
             **asdict(cell),
             "key": self.key(cell),

@@ -9,6 +9,7 @@ foretold     how far the selection lowers the distance to the target, by one yar
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,17 +18,17 @@ from typing import Any
 import orjson
 
 from gotd.artifacts import digest, read_json, write_json
-from gotd.comparison.config import IN_DOMAIN, NONE, Config, Task
-from gotd.comparison.plan import Cell, Plan, fields_of, targets_of
+from gotd.comparison.config import IN_DOMAIN, NONE, Config, Task, placed
+from gotd.comparison.plan import Cell, Plan, fields_of, judging, targets_of
 from gotd.corpus import Fields
 from gotd.corpus.temporary import Replacement
 from gotd.engine import Progress, silent
-from gotd.errors import SettingsError
+from gotd.evaluation.templates import load_template
 from gotd.pipeline import IN_DOMAIN_SOURCES, fit_settings
 from gotd.potential import Potential
 from gotd.selection.gradient import Mixture
 from gotd.selection.tokens import identity
-from gotd.stages.choose import check_rounds, choose
+from gotd.stages.choose import check_rounds, checked, choose
 from gotd.stages.domains import domains
 from gotd.stages.embeddings import Kept, can_be_shared
 from gotd.stages.fit import FitSettings, fit
@@ -145,18 +146,27 @@ class Choices:
             write_json(told, foretold(self._yardstick(task), texts))
         return Choice(folder, len(chosen), bool(chosen.manifest["filled"]), **read_json(told))
 
+    def sweep(self) -> None:
+        """Remove vectors whose embedding was stopped, and which another row then made: nobody goes on with them."""
+        made = {path.parent.name.rpartition("-")[0] for path in self.folder.glob("vectors-*/manifest.json")}
+        for path in self.folder.glob("vectors-*"):
+            if path.name.rpartition("-")[0] in made and not (path / "manifest.json").exists():
+                shutil.rmtree(path)
+
     def _asked(self, task: Task, asked: Rule) -> dict[str, Any]:
         """What scores depend on."""
         config, files = self.plan.config, self.plan.digests
         # Not by the name of the task: those of one target and test share their scores.
         roles = {"candidates": "candidates", "reference": "reference"}
-        roles |= {role: f"{task.name}: {role}" for role in ("target", "test")}
+        roles |= {role: f"{task.name}: {role}" for role in ("target", *judging(task))}
         avoided = [line for name, lines in files.items() if name.endswith(": avoid") for line in lines]
         return {
             "fit": asdict(asked.fit),
             "keep": asked.keep,
             **asked.scoring,
             "avoid": [asked.avoid, avoided] if asked.avoid else None,
+            # Of a folder what is in it: it may be tuned again.
+            **{name: lines for name, lines in files.items() if name == f"encoder {asked.fit.encoder}"},
             "targets": task.target,
             "fields": [asdict(fields_of(config)), task.text_field],
             "files": {
@@ -218,19 +228,24 @@ class Choices:
         )
 
     def _held_out(self, task: Task) -> list[str] | None:
-        """The test texts under the name that candidates have theirs under: none may give the test away."""
+        """The texts that judge under the name that candidates have theirs under: none may give them away."""
         where = self.plan.config.text_field
-        if not task.test or not checks_contamination(self.plan.config):
+        if not checks_contamination(self.plan.config):
             return None
-        key = digest([self.plan.digests[f"{task.name}: test"], task.text_field, where])
-        path = self.folder / f"held-out-{key}.jsonl"
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            out = Replacement(path)
-            for text in texts_of(task.test, Fields(text=task.text_field)).texts:
-                out.file.write(orjson.dumps({where or "text": text}, option=orjson.OPT_APPEND_NEWLINE))
-            out.commit()
-        return [str(path)]
+        found = []
+        for role, files in judging(task).items():
+            # What zero-shot reads of a record, its template says.
+            asked = task.evaluate[role] if role == "zero-shot" else None
+            field = load_template(asked["template"]).prompts[0] if asked else task.text_field
+            path = self.folder / f"held-out-{digest([self.plan.digests[f'{task.name}: {role}'], field, where])}.jsonl"
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                out = Replacement(path)
+                for text in texts_of(files, Fields(text=field)).texts:
+                    out.file.write(orjson.dumps({where or "text": text}, option=orjson.OPT_APPEND_NEWLINE))
+                out.commit()
+            found.append(str(path))
+        return found or None
 
     def _yardstick(self, task: Task) -> Potential:
         if task.name not in self._yardsticks:
@@ -261,7 +276,8 @@ def check_rows(config: Config) -> None:
     """SettingsError where the settings of a row do not fit, before any work."""
     for row in config.methods:
         if config.method(row) != NONE:
-            try:
-                identity(rule(config, row).scoring.get("tokenizer"))
-            except SettingsError as error:
-                raise SettingsError(f"row {row}: {error}") from error
+            with placed(f"row {row}"):
+                asked = rule(config, row)
+                identity(asked.scoring.get("tokenizer"))
+                for budget in config.budgets:
+                    checked(budget, "jsonl", asked.pick.max_per_source)

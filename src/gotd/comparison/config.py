@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from gotd.comparison.typed import TEXTS, Hints, Tree, arguments, hints_of
-from gotd.errors import SettingsError
+from gotd.errors import ArtifactError, InputError, SettingsError
 from gotd.selection.budget import Budget
 from gotd.selection.methods import GOTD, KNOWN_METHODS
 
@@ -112,6 +112,9 @@ class Task:
         if not self.evaluate:
             raise SettingsError(f"task {self.name}: nothing to evaluate; wanted some of {', '.join(EVALUATIONS)}")
         for name, settings in self.evaluate.items():
+            for setting, value in settings.items():
+                if type(value) is int and value < (0 if setting == "shots" else 1):
+                    raise SettingsError(f"task {self.name}: {name}: {setting} is {value}; wanted 1 or more")
             if name not in ("utility", LM_EVAL) and not self.test and not settings.get("data"):
                 raise SettingsError(f"task {self.name}: {name} has no data; name a held-out `test`")
         if "zero-shot" in self.evaluate and not self.evaluate["zero-shot"].get("template"):
@@ -241,29 +244,29 @@ def read_comparison(path: Path | str) -> Config:
         },
         "tasks": tuple(_task(name, tree) for name, tree in tables.get("tasks", nothing).table("tasks by name").items()),
     }
-    with _placed(str(path)):
+    with placed(str(path)):
         return Config(**given)
 
 
 @contextmanager
-def _placed(place: str) -> Iterator[None]:
-    """Errors of what stands in the file begin with where."""
+def placed(place: str) -> Iterator[None]:
+    """Errors of what was asked for begin with where."""
     try:
         yield
-    except SettingsError as error:
-        raise SettingsError(f"{place}: {error}") from error
+    except (ArtifactError, InputError, SettingsError) as error:
+        raise type(error)(f"{place}: {error}") from error
 
 
 def _check_values(top: Mapping[str, Tree], given: Mapping[str, Any]) -> None:
     """SettingsError, with the line, for a budget or a seed that can be none, or is there twice."""
-    with _placed(top["budgets"].place):
+    with placed(top["budgets"].place):
         _check_once("budgets", given["budgets"], [Budget.parse(budget) for budget in given["budgets"]])
     seeds = given.get("seeds", ())
     for seed in seeds:
-        if seed < 0:
-            raise SettingsError(f"{top['seeds'].place}: found {seed}, wanted whole numbers from 0 on")
+        if not 0 <= seed < 2**32:
+            raise SettingsError(f"{top['seeds'].place}: found {seed}, wanted whole numbers from 0 to 2**32 - 1")
     if seeds:
-        with _placed(top["seeds"].place):
+        with placed(top["seeds"].place):
             _check_once("seeds", seeds, seeds)
 
 
@@ -277,7 +280,7 @@ def _task(name: str, tree: Tree) -> Task:
         raise SettingsError(f"{tree.place}: no target; name the examples that the selection goes by")
     if evaluate is not None:
         found["evaluate"] = _evaluations(evaluate)
-    with _placed(f"{tree.file}:{tree.line}"):
+    with placed(f"{tree.file}:{tree.line}"):
         return Task(name, **found)
 
 

@@ -12,9 +12,10 @@ import torch
 
 from gotd.artifacts import digest
 from gotd.comparison.cells import TUNED, WARM, Runner, text_field_of
-from gotd.comparison.choices import check_rows, rule
-from gotd.comparison.config import LM_EVAL, NONE, Config, Task, read_comparison
-from gotd.comparison.plan import Cell, Plan, fields_of, plan, targets_of, warm_recipe
+from gotd.comparison.checks import prepared
+from gotd.comparison.choices import rule
+from gotd.comparison.config import LM_EVAL, NONE, Config, Task
+from gotd.comparison.plan import Cell, Plan, fields_of, targets_of, warm_recipe
 from gotd.comparison.verdict import budget_in_words
 from gotd.corpus import Fields
 from gotd.dry_run import DryRun, dry_run
@@ -30,7 +31,6 @@ from gotd.training.models import (
     kind_of,
     load_language_model,
     load_tokenizer,
-    need_training,
     quiet,
     weights_dtype,
     window_of,
@@ -77,10 +77,8 @@ class Cost:
 
 def cost(config: Config | Path | str, output: Path | str) -> Cost:
     """The plan of a comparison and its cost; nothing is written."""
-    need_training("compare")
-    asked = config if isinstance(config, Config) else read_comparison(config)
-    check_rows(asked)
-    work = plan(asked)
+    work = prepared(config)
+    asked = work.config
     runner = Runner(work, Path(output))
     left = [cell for cell in work.cells if runner.done(cell) is None]
     reading = [cell for cell in left if asked.method(cell.row) != NONE]

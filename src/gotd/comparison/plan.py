@@ -14,16 +14,14 @@ from typing import Any
 from gotd.artifacts import digest
 from gotd.comparison.config import LM_EVAL, NONE, Config, Task
 from gotd.corpus import Fields, find, sample
+from gotd.encoder_folders import encoder_files, encoder_folder
 from gotd.errors import SettingsError
-from gotd.evaluation.tasks import check_tasks, task_files
-from gotd.evaluation.templates import load_template
+from gotd.evaluation.tasks import task_files
 from gotd.selection.budget import Budget
 from gotd.stages.targets import Target
 from gotd.training.documents import inputs_of, texts_of
-from gotd.training.labelled import Columns, check_classes, classes_of, documents_of, read_examples
-from gotd.training.models import check_finished, kind_of, load_tokenizer, quiet
-from gotd.training.settings import BEST_BY, recipe
-from gotd.training.warmup import share_of
+from gotd.training.models import kind_of, load_tokenizer, quiet
+from gotd.training.settings import recipe
 
 _LENGTHS_OF = 2_000  # candidates whose tokens are counted for a budget in documents
 
@@ -72,17 +70,13 @@ class Plan:
 
 
 def plan(config: Config) -> Plan:
-    """Everything that can be known, and refused, before the work.
+    """The cells of a comparison, and what they are made of.
 
     Raises:
-        SettingsError: test data are used for anything else, or settings that do not fit.
-        InputError: examples without a label, or with one that stage II will not know.
+        SettingsError: test data are used for anything else.
     """
-    _check_stages(config)
     digests = _digests(config)
     check_unseen(config, digests)
-    for task in config.tasks:
-        _check_labels(task)
     repeated = {task.name: _repeated(task) for task in config.tasks}
     return Plan(config, list(cells_of(config)), tokens_of(config), digests, repeated)
 
@@ -109,6 +103,15 @@ def fields_of(config: Config) -> Fields:
         chunk_chars=config.chunk_chars,
         min_chars=config.min_chars,
     )
+
+
+def judging(task: Task) -> dict[str, tuple[str, ...]]:
+    """The files that judge a task, by their role: the test, and what an evaluation has of its own.
+
+    Those of `utility` are none of them, for they are to be like the reference; lm-eval brings its own.
+    """
+    own = {name: task.data_of(name, ()) for name in task.evaluate if name not in ("utility", LM_EVAL)}
+    return {**({"test": task.test} if task.test else {}), **{n: data for n, data in own.items() if data != task.test}}
 
 
 def targets_of(task: Task) -> list[Target]:
@@ -156,8 +159,11 @@ def _digests(config: Config) -> dict[str, list[str]]:
     if config.reference:
         found["reference"] = inputs_of(config.reference)
     for row, settings in config.methods.items():
-        if settings.get("avoid"):
-            found[f"{row}: avoid"] = _target_files(settings["avoid"])
+        if avoid := {**config.select, **settings}.get("avoid"):
+            found[f"{row}: avoid"] = _target_files(avoid)
+    encoders = {str(settings.get("encoder", "")) for settings in (config.select, *config.methods.values())}
+    for name, content in encoder_files(*sorted(encoders)).get("encoder_files", {}).items():
+        found[f"encoder {name}"] = [f"{encoder_folder(name)} {content}"]
     for task in config.tasks:
         found[f"{task.name}: target"] = _target_files(task.target)
         for role in ("dev", "train", "test"):
@@ -204,38 +210,6 @@ def check_unseen(config: Config, digests: dict[str, list[str]]) -> None:
                             f"task {task.name}: {path} judges ({name}) and is one of the {role} files too; what is "
                             "measured must choose nothing. Pass a held-out file"
                         )
-
-
-def _check_stages(config: Config) -> None:
-    """What the first cell would stop at once its selection is there, or its warm-up done."""
-    check_finished(config.model)
-    warm_recipe(config)
-    if share_of(config.warmup.get("replay", 0.0)) and not config.reference:
-        raise SettingsError("warmup: replay mixes in what the model was trained on; name a reference, or drop replay")
-    tuned = {name: value for name, value in config.finetune.items() if name not in ("max_train", "best_by")}
-    recipe("causal", **tuned)
-    best_by = config.finetune.get("best_by", BEST_BY[0])
-    if best_by not in BEST_BY:
-        raise SettingsError(f'finetune: best_by is "{best_by}"; wanted {", ".join(BEST_BY)}')
-    for most in (config.finetune.get("max_train"), *(task.max_train for task in config.tasks)):
-        if most:
-            documents_of(most)
-
-
-def _check_labels(task: Task) -> None:
-    """What the first cell would stop at once it is trained."""
-    if "zero-shot" in task.evaluate:
-        load_template(task.evaluate["zero-shot"]["template"])
-    if LM_EVAL in task.evaluate:
-        check_tasks(task.evaluate[LM_EVAL]["task"], task.evaluate[LM_EVAL].get("task_folder"))
-    if not task.label_field or not task.train:
-        return
-    where = Columns(task.label_field, task.text_field, task.pair_field)
-    classes = classes_of(read_examples(task.train, where, "training data"), "training data")
-    judged = task.data_of("classify", ()) if "classify" in task.evaluate else ()
-    for data, what in ((task.dev, "dev data"), (judged, "test data")):
-        if data:
-            check_classes(read_examples(data, where, what), classes, f"{what} of task {task.name}")
 
 
 def _repeated(task: Task) -> dict[str, int]:

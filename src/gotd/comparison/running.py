@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gotd.artifacts import load_manifest, open_artifact, paths_in, read_json, released_by_errors, versions, write_json
-from gotd.comparison.config import Config, Task, read_comparison
+from gotd.comparison.config import Config, Task
 from gotd.corpus.temporary import Replacement
 from gotd.engine import Progress, silent
 from gotd.training.models import need_training
@@ -110,24 +110,22 @@ def compare(
     need_training("compare")
     started = time.perf_counter()
     from gotd.comparison.cells import Runner
-    from gotd.comparison.choices import check_rows, checks_contamination
-    from gotd.comparison.plan import plan
+    from gotd.comparison.checks import prepared
+    from gotd.comparison.choices import checks_contamination
     from gotd.comparison.results import as_csv, raw, results
     from gotd.comparison.table import markdown
     from gotd.comparison.verdict import verdict
     from gotd.training.warmup import PACKAGES
 
-    asked = config if isinstance(config, Config) else read_comparison(config)
-    check_rows(asked)
-    if asked.warmup.get("lora") or asked.finetune.get("lora"):
-        need_training("compare", "peft")
-    work = plan(asked)
+    work = prepared(config)
+    asked = work.config
     # Which cells there are is no matter of the folder: each cell knows what it depends on.
     reads = [asked.model, *paths_in(work.digests)]
     artifact = open_artifact(output, "compare", {}, {}, overwrite=overwrite, reads=reads)
     if artifact.finished is not None:
         # Finished it is held by nobody, and cells may be added to it.
         artifact = artifact.held()
+    Runner(work, artifact.folder).sweep()
     cells, ran = [], 0
     for number, cell in enumerate(work.cells, 1):
         runner = Runner(work, artifact.folder, _counted(progress, number, len(work.cells)))

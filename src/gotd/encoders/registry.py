@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from gotd.encoders.local import require
 from gotd.encoders.protocol import Encoder
+from gotd.encoders.weights import resolve_device
 from gotd.errors import ArtifactError, SettingsError
 
 EMBEDDED = ("lsa", "static", "lsa+static")
@@ -33,6 +34,7 @@ def fit_encoder(spec: str, texts: Sequence[str], *, device: str = "auto", seed: 
         device: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`: where a transformer runs.
         seed: of the randomised decomposition of `lsa`.
     """
+    resolve_device(device)  # one that is not there is refused, whether this encoder would run on it or not
     if spec == "lsa":
         from gotd.encoders.lsa import fit_lsa
 
@@ -46,6 +48,7 @@ def fit_encoder(spec: str, texts: Sequence[str], *, device: str = "auto", seed: 
 
 def restore_encoder(config: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]], *, device: str = "auto") -> Encoder:
     """The encoder whose `config()` and `tensors()` were kept; ArtifactError if it is no longer the same."""
+    resolve_device(device)
     spec = config["spec"]
     encoder: Encoder
     if config["kind"] == "lsa":

@@ -27,8 +27,13 @@ def resolve_device(device: str) -> torch.device:
         device = "cuda" if torch.cuda.is_available() else "mps" if has_mps else "cpu"
     try:
         found = torch.device(device)
-    except RuntimeError as error:
-        raise SettingsError(f'no device "{device}". Pass auto, cpu, cuda, cuda:1 or mps.') from error
+    except RuntimeError:
+        found = None
+    # torch knows the names of many more: of hardware that gotd was never run on, and `meta`, which holds no numbers.
+    if found is None or found.type not in ("cpu", "cuda", "mps"):
+        raise SettingsError(f'no device "{device}". Pass auto, cpu, cuda, cuda:1 or mps.')
+    if found.type != "cuda" and found.index:
+        raise SettingsError(f"device {device}: there is one {found.type} alone. Pass --device {found.type}.")
     if found.type == "cuda" and not torch.cuda.is_available():
         raise SettingsError(f"device {device}: this torch finds no CUDA. Pass --device cpu, or install a CUDA build.")
     if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():

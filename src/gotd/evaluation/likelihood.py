@@ -50,12 +50,18 @@ def language_model(name: str, device: str, window: int | None = None, *, causal:
     where = resolve_device(device)
     with quiet():
         kind = kind_of(name)
-        if causal and kind != "causal":
-            raise SettingsError(f"{name}: a masked model does not continue a prompt; pass a causal one, or fine-tune")
+        if causal:
+            check_causal(name, kind)
         tokenizer = load_tokenizer(name)
         model = load_language_model(name, kind, precision(where)).to(where).eval()
     check_vocabulary(model, tokenizer, name)
     return LanguageModel(kind, model, tokenizer, window_of(model, tokenizer, window))
+
+
+def check_causal(name: str, kind: Kind) -> None:
+    """SettingsError unless the model can go on from a prompt."""
+    if kind != "causal":
+        raise SettingsError(f"{name}: a masked model does not continue a prompt; pass a causal one, or fine-tune")
 
 
 def start_token(tokenizer: Any) -> int:

@@ -148,11 +148,7 @@ def score_texts(
     """Nats of each text under the model."""
     reader = language_model(name, device, window)
     kind, model, tokenizer, longest = reader.kind, reader.model, reader.tokenizer, reader.window
-    before, after = _around(tokenizer, kind)
-    body = longest - len(before) - len(after)
-    step = stride or max(1, body // 2)
-    if not 1 <= step <= body:
-        raise SettingsError(f"stride is {step}; wanted 1 to {body}, the tokens of a window that are text")
+    before, after, body, step = cut_of(tokenizer, kind, longest, stride)
     tokens = [
         ids
         for start in range(0, len(texts), 1_000)
@@ -221,6 +217,20 @@ def spans_of(document: int, ids: Sequence[int], body: int, stride: int) -> Itera
         stop = min(start + body, len(ids))
         yield Span(document, list(ids[start:stop]), done - start)
         done, start = stop, min(start + stride, max(0, len(ids) - body))
+
+
+def cut_of(tokenizer: Any, kind: Kind, window: int, stride: int | None) -> tuple[list[int], list[int], int, int]:
+    """How texts are cut: tokens before and after each window that are no text, those that are, and the stride.
+
+    Raises:
+        SettingsError: the stride goes beyond the window, or the tokenizer lacks a token.
+    """
+    before, after = _around(tokenizer, kind)
+    body = window - len(before) - len(after)
+    step = max(1, body // 2) if stride is None else stride
+    if not 1 <= step <= body:
+        raise SettingsError(f"stride is {step}; wanted 1 to {body}, the tokens of a window that are text")
+    return before, after, body, step
 
 
 def _around(tokenizer: Any, kind: Kind) -> tuple[list[int], list[int]]:

@@ -100,9 +100,7 @@ def toxicity(
     score = load_scorer(scorer)
     prompts = texts_of(data, fields, size=max_docs, seed=seed, on_error=on_error, what="data").texts
     reader = language_model(model, device, causal=True)
-    network, tokenizer, longest = reader.model, reader.tokenizer, reader.window - tokens
-    if longest < 2:
-        raise SettingsError(f"tokens is {tokens}; the model takes {longest + tokens} with the prompt. Pass fewer")
+    network, tokenizer, longest = reader.model, reader.tokenizer, prompt_room(reader.window, tokens)
     first = start_token(tokenizer)
     ids = [tokenizer(prompt, add_special_tokens=False)["input_ids"] for prompt in prompts]
     rows = [[first, *row[-(longest - 1) :]] for row in ids]
@@ -130,6 +128,13 @@ def toxicity(
         cut=sum(len(row) > longest - 1 for row in ids),
         seconds=time.perf_counter() - started,
     )
+
+
+def prompt_room(window: int, tokens: int) -> int:
+    """Tokens that the window leaves to a prompt, its start token among them."""
+    if window - tokens < 2:
+        raise SettingsError(f"tokens is {tokens}; the model takes {window} with the prompt. Pass fewer")
+    return window - tokens
 
 
 def _groups(rows: Sequence[list[int]], size: int) -> Iterator[Sequence[list[int]]]:

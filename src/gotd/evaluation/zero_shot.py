@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any, Literal
 
 import numpy as np
@@ -87,7 +88,7 @@ def guessed(
     if normalise not in NORMALISE:
         raise SettingsError(f'normalise is "{normalise}"; wanted {", ".join(NORMALISE)}')
     task = load_template(template)
-    prompts, true = _read(data, task, label_field)
+    prompts, true = read_prompts(data, task, label_field)
     if normalise == "prior":
         prompts = [[*filled, _blank(prompt)] for filled, prompt in zip(prompts, task.prompts)]
     reader = language_model(model, device, window, causal=True)
@@ -107,8 +108,12 @@ def guessed(
     return Judged(true, [predicted], task.classes, cut, reader.window, [model])
 
 
-def _read(data: Inputs, task: Template, label_field: str) -> tuple[list[list[str]], Labels]:
-    """The filled prompts of every record, and the number of its class."""
+def read_prompts(data: Inputs, task: Template, label_field: str) -> tuple[list[list[str]], Labels]:
+    """The filled prompts of every record, and the number of its class.
+
+    Raises:
+        InputError: a record lacks its label, or has one that the template does not know.
+    """
     prompts: list[list[str]] = [[] for _ in task.prompts]
     others = [parse_template(prompt) for prompt in task.prompts[1:]]
     true = []
@@ -143,11 +148,12 @@ def _rows(prompts: Sequence[Sequence[str]], task: Template, tokenizer: Any, long
     rows, cut = [], 0
     for filled in prompts:
         for prompt in filled:
-            before = len(tokenizer(prompt, add_special_tokens=False)["input_ids"])
+            before = tokenizer(prompt, add_special_tokens=False)["input_ids"]
             too_long = False
             for word in task.words:
                 ids = tokenizer(prompt + word, add_special_tokens=False)["input_ids"]
-                scored = len(ids) - before
+                # Some tokenizers join the prompt's last blank to the word: what both have in common is the prompt.
+                scored = len(ids) - sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(before, ids)))
                 if scored < 1:
                     raise SettingsError(f"the label {word!r} adds no token to the prompt; begin it with a space")
                 too_long |= len(ids) + 1 > longest

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gotd.encoders.local import require
+from gotd.encoders.local import of_hub_or_cache, require
 from gotd.encoders.protocol import encodable
 from gotd.errors import SettingsError
 from gotd.selection.budget import estimated_tokens
@@ -66,7 +67,8 @@ def load_tokenizer(name: str | os.PathLike[str]) -> Tokenizer:
             f"{path}: no such file; wanted a tokenizer.json, its folder, or a model's id. save_pretrained writes one"
         )
     try:
-        found = Loaded.from_file(str(path)) if local else Loaded.from_pretrained(name)
+        with nullcontext() if local else of_hub_or_cache(name):
+            found = Loaded.from_file(str(path)) if local else Loaded.from_pretrained(name)
     except Exception as error:  # the library raises nothing narrower, nor do the hub's clients
         why = " ".join(str(error).split())[:200]
         remedy = "Write it again with save_pretrained" if local else "Check the id and the network, or pass a file"

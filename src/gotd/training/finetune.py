@@ -91,6 +91,7 @@ def finetune(
         how = replace(how, measurements=max(1, round(how.epochs)))
     where = machine or Machine()
     where.portion(how.batch, world())
+    recipes = [replace(how, seed=how.seed + number) for number in range(seeds)]
     size = None if max_train is None else documents_of(max_train)
     columns = Columns(label_field, text_field, pair_field)
     inputs = {"model": model_inputs(model), "train": inputs_of(train)}
@@ -112,8 +113,7 @@ def finetune(
     counts["classes"] = _shares(examples, classes)
     task = _Task(model, kind, examples, judged, classes, best_by)
     told = []
-    for number in range(seeds):
-        one = replace(how, seed=how.seed + number)
+    for one in recipes:
         folder = artifact.folder if seeds == 1 else artifact.folder / f"seed-{one.seed}"
         told.append(_one_seed(artifact, folder, one, task, where, progress))
     found = {

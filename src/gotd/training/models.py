@@ -256,7 +256,7 @@ def check_finished(name: str, *, one: bool = True) -> None:
 
 @lru_cache
 def _check_hub(name: str) -> None:
-    """Say, once, that the hub is asked, since without a network that takes long; refuse what can be no name there."""
+    """Say, once, that the hub is asked; refuse what can be no name there."""
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 

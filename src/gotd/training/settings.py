@@ -72,6 +72,8 @@ class Recipe:
             raise SettingsError(f"mask is {self.mask}; wanted a share of the tokens above 0 and below 1, such as 0.15")
         if not 0 <= self.rise <= 1:
             raise SettingsError(f"rise is {self.rise}; wanted a share of the steps, from 0 to 1")
+        if not 0 <= self.seed < 2**32:
+            raise SettingsError(f"seed is {self.seed}; wanted a whole number from 0 to 2**32 - 1")
         if self.precision not in _PRECISIONS:
             raise SettingsError(f'precision is "{self.precision}"; wanted {", ".join(_PRECISIONS)}')
 
@@ -108,6 +110,8 @@ class Machine:
 def recipe(kind: Kind, preset: str | None = None, base: Recipe | None = None, **given: Any) -> Recipe:
     """The values given, over those of a preset, over `base`; None is not given."""
     named = {name: value for name, value in given.items() if value is not None}
+    if kind == "causal" and "mask" in named:
+        raise SettingsError(f"mask is {named['mask']}, and a causal model has no token hidden from it; leave mask out")
     start = base or Recipe()
     if preset is not None:
         if preset not in PRESETS:

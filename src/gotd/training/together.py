@@ -170,12 +170,12 @@ def _join(device: str) -> None:
 
 
 def _check_device(device: str) -> None:
-    """Refuse what a launcher's processes cannot train on."""
+    """Refuse a device that is not there, before any work, and what a launcher's processes cannot train on."""
     import torch
 
+    where = resolve_device(device)
     if "LOCAL_RANK" not in os.environ:
         return
-    where = resolve_device(device)
     if _flag("ACCELERATE_USE_DEEPSPEED"):
         raise SettingsError("gotd does not train by DeepSpeed; take FSDP in the configuration of accelerate")
     if sharded() and where.type == "cpu":

@@ -53,7 +53,7 @@ def pack(texts: Sequence[str], tokenizer: Any, kind: Kind, length: int) -> Windo
         SettingsError: the tokenizer has no token to put between documents, or none to mask with.
         InputError: the texts hold no token.
     """
-    between, first, last = _marks(tokenizer, kind)
+    between, first, last = marks(tokenizer, kind)
     stream = np.concatenate(_tokens(texts, tokenizer, between))
     if len(stream) == len(texts):
         raise InputError(f"the {len(texts)} texts hold no token; pass texts with words")
@@ -78,7 +78,7 @@ def _tokens(texts: Sequence[str], tokenizer: Any, between: int) -> list[NDArray[
     return found
 
 
-def _marks(tokenizer: Any, kind: Kind) -> tuple[int, list[int], list[int]]:
+def marks(tokenizer: Any, kind: Kind) -> tuple[int, list[int], list[int]]:
     """The token between documents, and those around a window."""
     if kind == "causal":
         if tokenizer.eos_token_id is None:
