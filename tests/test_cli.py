@@ -326,6 +326,14 @@ def test_an_output_that_is_called_as_an_encoder_is_not_read(corpora, tmp_path: P
         done("fit", "-r", corpora.other, "-t", corpora.target, "-o", "lsa", "--overwrite")
 
 
+def test_an_output_with_a_colon_wants_its_whole_path(corpora, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ("select", "--candidates", corpora.other, "-t", corpora.target, "-k", "5docs", "--workers", 1, "-o")
+    assert "run:1: a relative name with a colon. Choose another" in refused(*words, "run:1")
+    done(*words, tmp_path / "run:1")
+    assert (tmp_path / "run:1" / "selected.jsonl").exists()
+
+
 def test_overwrite_keeps_what_the_command_reads(corpora, tmp_path: Path) -> None:
     """A folder given twice by mistake would cost hours of scoring."""
     pool, target, out = (shutil.copy(corpora.other, tmp_path / "pool.jsonl"), corpora.target, tmp_path / "out")

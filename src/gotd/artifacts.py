@@ -130,6 +130,8 @@ def open_artifact(
         raise ArtifactError(
             f"{str(path)!a}: the name is not UTF-8. Choose another, or set a UTF-8 locale (PYTHONUTF8=1)"
         )
+    if ":" in str(path) and not path.is_absolute():  # Arrow takes it for a URI
+        raise ArtifactError(f"{path}: a relative name with a colon. Choose another, or give the whole path")
     told = {"kind": kind, "settings": dict(settings), "inputs": dict(inputs)}
     asked = orjson.loads(orjson.dumps(told, option=orjson.OPT_SERIALIZE_NUMPY))
     if path.exists() and not path.is_dir():
