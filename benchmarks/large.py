@@ -36,7 +36,9 @@ def make(size: str, texts: list[str], folder: Path) -> None:
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    bpe.train_from_iterator(texts, trainers.BpeTrainer(8_192, special_tokens=[END], initial_alphabet=alphabet))
+    bpe.train_from_iterator(
+        texts, trainers.BpeTrainer(vocab_size=8_192, special_tokens=[END], initial_alphabet=alphabet)
+    )
     PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token=END, pad_token=END).save_pretrained(folder)
     width, layers, heads = SIZES[size]
     config = GPTNeoConfig(
@@ -85,7 +87,7 @@ def main() -> None:
             f"{told['parameters']['trained']:,}",
             f"{told['tokens']['seen']:,}",
             f"{told['tokens_per_second']:,.0f}",
-            f"{told['memory']['bytes'] / 1e9:.1f} GB",
+            f"{told['peak_memory_bytes'] / 1e9:.1f} GB",
         ]
     ]
     columns = ["", "weights", "trained", "tokens", "tokens/s", "memory"]

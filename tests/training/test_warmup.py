@@ -208,6 +208,15 @@ def test_bf16_weights_stay_bf16(gpt: Path, data: str, tmp_path: Path) -> None:
     assert {tensor.dtype for tensor in weights(found.folder).values()} == {torch.bfloat16}
 
 
+def test_the_most_memory_is_told(gpt: Path, data: str, tmp_path: Path) -> None:
+    """On a CPU that of the process, which holds what is resident now."""
+    import psutil
+
+    before = psutil.Process().memory_info().rss
+    found = warmup(str(gpt), data, tmp_path / "warm", **QUICK)
+    assert before < found.manifest["peak_memory_bytes"] < psutil.virtual_memory().total
+
+
 @pytest.mark.parametrize("model", ["gpt", "mlm"])
 def test_mixed_precision_computes_in_bf16_and_keeps_float32_weights(
     model: str, request: pytest.FixtureRequest, data: str, dev: str, tmp_path: Path

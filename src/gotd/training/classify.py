@@ -200,4 +200,5 @@ def _told(run: Trained) -> dict[str, Any]:
         "training": {"first": losses[0], "last": losses[-1]} if losses else None,
         "curve": run.curve,
         "seconds": run.seconds,
+        "peak_memory_bytes": run.peak_memory,
     }

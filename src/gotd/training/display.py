@@ -87,5 +87,6 @@ def _read(told: dict[str, Any]) -> str:
     early = f" of {steps['planned']:,} planned" if steps["taken"] < steps["planned"] else ""
     return (
         f"{tokens['seen']:,} tokens in {steps['taken']:,} steps{early}, windows of {told['window']}; "
-        f"{told['tokens_per_second']:,.0f} tokens a second on {told['device']['name']}."
+        f"{told['tokens_per_second']:,.0f} tokens a second on {told['device']['name']}, "
+        f"{told['peak_memory_bytes'] / 1e9:.1f} GB at most."
     )

@@ -250,6 +250,7 @@ def _tuned(
         "parameters": count_parameters(model),
         "device": where_told(device, bf16, how, where),
         "seconds": trained.seconds,
+        "peak_memory_bytes": trained.peak_memory,
     }
 
 

@@ -78,6 +78,7 @@ class Outcome:
             "device": self.device,
             "seconds": run.seconds,
             "tokens_per_second": here / run.seconds if run.seconds else 0.0,
+            "peak_memory_bytes": run.peak_memory,
         }
 
 

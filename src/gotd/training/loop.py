@@ -18,7 +18,7 @@ import torch
 from gotd.engine import Progress, silent
 from gotd.errors import InputError, SettingsError
 from gotd.training.job import Job, measured, measured_before
-from gotd.training.memory import memory_advice, out_of_memory
+from gotd.training.memory import memory_advice, out_of_memory, peak_memory
 from gotd.training.models import arithmetic, quiet
 from gotd.training.settings import Machine, Recipe
 from gotd.training.together import first, meet, out_of_reach, rank, sharded
@@ -36,6 +36,7 @@ class Trained:
         curve: figures along the way: step, and `loss` on the training data or `held_out` ones.
         resumed_from: the step that this process went on from; 0 from the start.
         seconds: of this process, in training and measuring.
+        peak_memory: bytes, see `peak_memory`.
         weights: where each process has but a part of them, all, on rank 0; else None, and the model has them.
     """
 
@@ -47,6 +48,7 @@ class Trained:
     curve: list[dict[str, Any]]
     resumed_from: int
     seconds: float
+    peak_memory: int
     weights: dict[str, torch.Tensor] | None
 
 
@@ -75,6 +77,8 @@ def _run(model: Any, job: Job, recipe: Recipe, machine: Machine, folder: Path, p
     steps = -(-len(job.items) // recipe.batch)
     last = first(lambda: last_checkpoint(folder))
     where, bf16 = arithmetic(machine.device, recipe.precision)
+    if where.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(where)
     if not sharded():  # a part of it goes there later
         model.to(where)
         measured_before(model, job, folder)
@@ -100,6 +104,7 @@ def _run(model: Any, job: Job, recipe: Recipe, machine: Machine, folder: Path, p
         curve=_curve(state.log_history, job.measure is not None),
         resumed_from=step_of(last) if last else 0,
         seconds=seconds,
+        peak_memory=peak_memory(where),
         weights=weights,
     )
 

@@ -1,8 +1,9 @@
-"""What to say when memory runs out: a size that fits, found by trying."""
+"""What memory a training took, and what to say when it runs out: a size that fits, found by trying."""
 
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -25,6 +26,19 @@ def out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or (
         isinstance(error, Exception) and should_reduce_batch_size(error)
     )
+
+
+def peak_memory(device: torch.device) -> int:
+    """Bytes: the most that was held on a GPU since its count began anew; on a CPU, by this process since its start."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    if sys.platform == "win32":
+        import psutil
+
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 @contextmanager
