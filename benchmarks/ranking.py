@@ -19,7 +19,8 @@ from torch import Tensor
 
 from gotd.encoders.precomputed import Precomputed
 from gotd.selection.gradient import marginal_error, polished
-from gotd.stages.fit import FitSettings, fitted
+from gotd.stages.fit import fitted
+from gotd.stages.fit_settings import FitSettings
 from gotd.stages.more import TIMES
 from gotd.transport import Measure, Problem, SoftMin, Solution, Space, recentred, solve, solve_symmetric, summarised
 

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from gotd.selection.mix import Losses, WarmUp, measured_mix
     from gotd.stages.choose import choose
     from gotd.stages.domains import Domain, domains
-    from gotd.stages.fit import FitSettings, fit
+    from gotd.stages.fit import fit
+    from gotd.stages.fit_settings import FitSettings
     from gotd.stages.score import score
     from gotd.stages.scores import Scores
     from gotd.stages.selected import Selection
@@ -37,7 +38,7 @@ _HOMES = {
     "Domain": "gotd.stages.domains",
     "Exported": "gotd.export",
     "Fields": "gotd.corpus",
-    "FitSettings": "gotd.stages.fit",
+    "FitSettings": "gotd.stages.fit_settings",
     "Losses": "gotd.selection.mix",
     "Potential": "gotd.potential",
     "Scores": "gotd.stages.scores",

@@ -34,7 +34,8 @@ from gotd.stages.domains import domains
 from gotd.stages.early import early_workers
 from gotd.stages.embeddings import FOLDER as KEPT
 from gotd.stages.embeddings import Kept, check_place
-from gotd.stages.fit import PUBLISHED, FitSettings, fit
+from gotd.stages.fit import fit
+from gotd.stages.fit_settings import PUBLISHED, FitSettings
 from gotd.stages.picking import MIX, Mix, PickSettings
 from gotd.stages.points import TextMass
 from gotd.stages.score import score

@@ -8,7 +8,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gotd.stages.fit import FitSettings
+    from gotd.stages.fit_settings import FitSettings
 
 
 def gathered(command: Callable[..., None]) -> Callable[..., None]:
@@ -57,7 +57,7 @@ def warmed_up(command: Callable[..., None]) -> Callable[..., None]:
 def fit_settings_of(given: dict[str, Any]) -> FitSettings:
     """Take the flags of a fit out of those given."""
     from gotd.pipeline import fit_settings
-    from gotd.stages.fit import FitSettings
+    from gotd.stages.fit_settings import FitSettings
 
     names = [*FitSettings.__dataclass_fields__, "paper"]
     return fit_settings(**{name: given.pop(name) for name in names if name in given})

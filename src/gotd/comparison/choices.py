@@ -31,7 +31,8 @@ from gotd.selection.tokens import identity
 from gotd.stages.choose import check_rounds, checked, choose
 from gotd.stages.domains import domains
 from gotd.stages.embeddings import Kept, can_be_shared
-from gotd.stages.fit import FitSettings, fit
+from gotd.stages.fit import fit
+from gotd.stages.fit_settings import FitSettings
 from gotd.stages.picking import MIX, PickSettings
 from gotd.stages.score import score
 from gotd.stages.selected import Selection

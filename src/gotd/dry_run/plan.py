@@ -22,7 +22,7 @@ from gotd.selection.budget import BYTES_PER_TOKEN, Budget
 from gotd.selection.methods import BLIND
 from gotd.stages.arithmetic import WORKERS_A_GPU
 from gotd.stages.choose import check_rounds, checked
-from gotd.stages.fit import FitSettings
+from gotd.stages.fit_settings import FitSettings
 from gotd.stages.picking import PickSettings
 from gotd.stages.targets import Targets, listed
 from gotd.transport import CENTROIDS

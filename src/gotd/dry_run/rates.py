@@ -35,7 +35,8 @@ from gotd.potential import Potential
 from gotd.pricing import Pricer
 from gotd.selection.budget import estimated_tokens
 from gotd.selection.duplicates import Deduplicator, Mode
-from gotd.stages.fit import FitSettings, fitted
+from gotd.stages.fit import fitted
+from gotd.stages.fit_settings import FitSettings
 from gotd.stages.more import is_cheap
 from gotd.stages.points import vectors_of
 from gotd.transport import Measure, SoftMin

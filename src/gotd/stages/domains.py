@@ -17,7 +17,7 @@ from gotd.encoders.precomputed import Precomputed
 from gotd.engine import Progress, silent
 from gotd.errors import InputError, SettingsError, whole
 from gotd.selection.gradient import between_halves
-from gotd.stages.fit import FitSettings
+from gotd.stages.fit_settings import FitSettings
 from gotd.stages.points import masses, vectors_by
 from gotd.stages.samples import of_one_length, sample_alike
 from gotd.stages.targets import Aim, Targets, aims
