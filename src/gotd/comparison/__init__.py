@@ -5,7 +5,8 @@ config.yaml -> plan -> cells -> results -> table, verdict
      choices (fit, score, choose: shared) -> warmup -> finetune -> measures
 """
 
-from gotd.comparison.config import Config, Task, read_comparison
+from gotd.comparison.config import Config, Task
+from gotd.comparison.reading import read_comparison
 from gotd.comparison.running import Comparison, compare
 
 __all__ = ["Comparison", "Config", "Task", "compare", "read_comparison"]

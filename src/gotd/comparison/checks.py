@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from gotd.comparison.choices import check_rows, rule
-from gotd.comparison.config import LM_EVAL, NONE, Config, Task, placed, read_comparison
+from gotd.comparison.config import LM_EVAL, NONE, Config, Task, placed
 from gotd.comparison.plan import Plan, fields_of, plan, targets_of, warm_recipe
+from gotd.comparison.reading import read_comparison
 from gotd.corpus import Fields, find
 from gotd.corpus.sampling import share_of_rows
 from gotd.dry_run.sizes import look
