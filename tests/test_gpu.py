@@ -6,6 +6,9 @@ stays bounded, and what does not fit is told.
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -156,3 +159,13 @@ def test_a_whole_selection_there(corpora, mlm: Path, tmp_path: Path, executor) -
         assert ("arithmetic" in chosen.manifest) == (device == "cuda")
     assert chosen.manifest["arithmetic"]["device"].startswith("cuda")
     assert len(found["cpu"] & found["cuda"]) >= 14
+
+
+def test_a_training_in_a_process_of_its_own_tells_the_memory_of_the_card(corpora, mlm: Path, tmp_path: Path) -> None:
+    """CUDA has not begun when the count of its memory does."""
+    command = [sys.executable, "-m", "gotd", "warmup", "-m", mlm, "-d", corpora.target, "-o", tmp_path / "warm"]
+    command += ["--device", str(CUDA), "--tokens", "200", "--window", "32", "--batch-size", "4"]
+    subprocess.run([str(part) for part in command], check=True)
+    told = json.loads((tmp_path / "warm" / "manifest.json").read_text())
+    weights = sum(path.stat().st_size for path in mlm.glob("*.safetensors"))
+    assert weights < told["peak_memory_bytes"] < torch.cuda.get_device_properties(CUDA).total_memory

@@ -209,12 +209,15 @@ def test_bf16_weights_stay_bf16(gpt: Path, data: str, tmp_path: Path) -> None:
 
 
 def test_the_most_memory_is_told(gpt: Path, data: str, tmp_path: Path) -> None:
-    """On a CPU that of the process, which holds what is resident now."""
+    """On a CPU that of the process since its start: what was held before, and is given back, counts."""
     import psutil
 
+    held = torch.ones(100_000_000)
     before = psutil.Process().memory_info().rss
+    del held
     found = warmup(str(gpt), data, tmp_path / "warm", **QUICK)
-    assert before < found.manifest["peak_memory_bytes"] < psutil.virtual_memory().total
+    # The kernel adds up in batches what it counts: two of its figures differ by some pages.
+    assert 0.98 * before < found.manifest["peak_memory_bytes"] < psutil.virtual_memory().total
 
 
 @pytest.mark.parametrize("model", ["gpt", "mlm"])

@@ -78,6 +78,7 @@ def _run(model: Any, job: Job, recipe: Recipe, machine: Machine, folder: Path, p
     last = first(lambda: last_checkpoint(folder))
     where, bf16 = arithmetic(machine.device, recipe.precision)
     if where.type == "cuda":
+        torch.cuda.init()  # type: ignore[no-untyped-call]  # before it, to begin the count anew is an error
         torch.cuda.reset_peak_memory_stats(where)
     if not sharded():  # a part of it goes there later
         model.to(where)
